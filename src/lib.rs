@@ -1,0 +1,3 @@
+//! Keyward.
+pub mod api;
+pub mod store;

@@ -1,0 +1,2 @@
+//! Where everything is kept.
+pub mod backend;
