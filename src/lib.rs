@@ -1,3 +1,4 @@
 //! Keyward.
 pub mod api;
+pub mod domain;
 pub mod store;

@@ -1,0 +1,509 @@
+//! What may be done: grants, the permissions that requests need, and when one meets the other.
+//!
+//! A grant is compiled where it is written (`parse`), so that a check compares strings and no more. `keyward/…` is
+//! reserved for Keyward's own operators: no wildcard and no empty list of grants reaches it.
+
+use std::fmt;
+
+use super::field::{Rule, is_segment};
+use super::limits;
+
+/// The first segment of what operators may do in Keyward itself.
+pub const RESERVED: &str = "keyward";
+
+/// Every grant under `keyward/` that means something: resource and its actions.
+pub const OPERATOR_GRANTS: [(&str, &[&str]); 4] = [
+    ("keyward/credentials", &["validate"]),
+    ("keyward/tokens", &["read", "write"]),
+    ("keyward/directory", &["read", "write"]),
+    ("keyward/events", &["read"]),
+];
+
+/// One grant: `dispatch`, `tables/orders:read`, `tables/*:read,write`, `*`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Grant {
+    pattern: Pattern,
+    actions: Actions,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Pattern {
+    /// This resource.
+    Exactly(Box<str>),
+    /// Every resource that goes on after this prefix: `tables/`, or nothing for `*`.
+    Below(Box<str>),
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Actions {
+    Every,
+    /// Sorted, without repetition.
+    These(Box<[Box<str>]>),
+}
+
+impl Grant {
+    /// Reads a grant: `resource`, `resource:action,action`, with `*` as the last segment for one or more.
+    pub fn parse(text: &str) -> Result<Self, Rule> {
+        if text.len() > limits::GRANT_BYTES {
+            return Err(format!("must be at most {} bytes", limits::GRANT_BYTES));
+        }
+        let (resource, actions) = match text.split_once(':') {
+            None => (text, Actions::Every),
+            Some((resource, actions)) => (resource, Actions::parse(actions)?),
+        };
+        let grant = Self {
+            pattern: Pattern::parse(resource)?,
+            actions,
+        };
+        if grant.is_reserved() {
+            grant.check_reserved()?;
+        }
+        Ok(grant)
+    }
+
+    /// Is this a grant of Keyward's own, for operators?
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        let (Pattern::Exactly(text) | Pattern::Below(text)) = &self.pattern;
+        is_reserved(text)
+    }
+
+    /// Does it permit this?
+    #[must_use]
+    pub fn allows(&self, permission: &Permission<'_>) -> bool {
+        self.pattern.matches(permission.resource) && self.actions.include(permission.action)
+    }
+
+    /// Does it permit all that `other` permits?
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.pattern.covers(&other.pattern) && self.actions.cover(&other.actions)
+    }
+
+    /// What both permit.
+    #[must_use]
+    pub fn intersect(&self, other: &Self) -> Option<Self> {
+        let pattern = match (
+            self.pattern.covers(&other.pattern),
+            other.pattern.covers(&self.pattern),
+        ) {
+            (true, _) => &other.pattern,
+            (_, true) => &self.pattern,
+            _ => return None,
+        };
+        Some(Self {
+            pattern: pattern.clone(),
+            actions: self.actions.intersect(&other.actions)?,
+        })
+    }
+
+    fn check_reserved(&self) -> Result<(), Rule> {
+        let Pattern::Exactly(resource) = &self.pattern else {
+            return Err("must not use a wildcard under keyward/".into());
+        };
+        let known = OPERATOR_GRANTS
+            .iter()
+            .find(|(name, _)| *name == &**resource);
+        let fits = known.is_some_and(|(_, actions)| match &self.actions {
+            Actions::Every => true,
+            Actions::These(these) => these.iter().all(|action| actions.contains(&&**action)),
+        });
+        if fits {
+            return Ok(());
+        }
+        let all: Vec<String> = OPERATOR_GRANTS
+            .iter()
+            .map(|(name, actions)| format!("{name}:{}", actions.join(",")))
+            .collect();
+        Err(format!(
+            "must be one of Keyward's own under keyward/: {}",
+            all.join(" ")
+        ))
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.pattern {
+            Pattern::Exactly(resource) => f.write_str(resource)?,
+            Pattern::Below(prefix) => write!(f, "{prefix}*")?,
+        }
+        match &self.actions {
+            Actions::Every => Ok(()),
+            Actions::These(these) => write!(f, ":{}", these.join(",")),
+        }
+    }
+}
+
+impl Pattern {
+    fn parse(resource: &str) -> Result<Self, Rule> {
+        let (prefix, wildcard) = match resource.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (resource, false),
+        };
+        let segments = if wildcard {
+            prefix.strip_suffix('/')
+        } else {
+            Some(resource)
+        };
+        match segments {
+            None if prefix.is_empty() => Ok(Self::Below("".into())),
+            Some(segments) if segments.split('/').all(is_segment) => {
+                Ok(if wildcard { Self::Below(prefix.into()) } else { Self::Exactly(resource.into()) })
+            }
+            _ => Err("must be segments of A-Z, a-z, 0-9, '.', '_', '-' joined by '/', with '*' only as the last".into()),
+        }
+    }
+
+    fn matches(&self, resource: &str) -> bool {
+        match self {
+            Self::Exactly(own) => **own == *resource,
+            Self::Below(prefix) => {
+                resource.len() > prefix.len()
+                    && resource.starts_with(&**prefix)
+                    && !is_reserved(resource)
+            }
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exactly(resource)) => self.matches(resource),
+            (Self::Below(wide), Self::Below(narrow)) => narrow.starts_with(&**wide),
+            (Self::Exactly(_), Self::Below(_)) => false,
+        }
+    }
+}
+
+impl Actions {
+    fn parse(text: &str) -> Result<Self, Rule> {
+        let mut these: Vec<Box<str>> = text.split(',').map(Into::into).collect();
+        if !these.iter().all(|action| is_segment(action)) {
+            return Err("must name its actions after ':' as words of A-Z, a-z, 0-9, '.', '_', '-' joined by ','".into());
+        }
+        these.sort_unstable();
+        these.dedup();
+        Ok(Self::These(these.into()))
+    }
+
+    fn include(&self, action: Option<&str>) -> bool {
+        match (self, action) {
+            (Self::Every, _) => true,
+            (Self::These(these), Some(action)) => these.iter().any(|this| **this == *action),
+            (Self::These(_), None) => false,
+        }
+    }
+
+    fn cover(&self, other: &Self) -> bool {
+        match other {
+            Self::Every => *self == Self::Every,
+            Self::These(these) => these.iter().all(|action| self.include(Some(action))),
+        }
+    }
+
+    fn intersect(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Every, both) | (both, Self::Every) => Some(both.clone()),
+            (Self::These(mine), Self::These(_)) => {
+                let both: Vec<_> = mine
+                    .iter()
+                    .filter(|action| other.include(Some(action)))
+                    .cloned()
+                    .collect();
+                (!both.is_empty()).then(|| Self::These(both.into()))
+            }
+        }
+    }
+}
+
+/// A set of grants, as a token or a role holds it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Grants(Box<[Grant]>);
+
+impl Grants {
+    /// Keeps the order given; a repeated grant is kept once.
+    #[must_use]
+    pub fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
+        let mut kept: Vec<Grant> = Vec::new();
+        for grant in grants {
+            if !kept.contains(&grant) {
+                kept.push(grant);
+            }
+        }
+        Self(kept.into())
+    }
+
+    /// Every application grant.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(
+            [Grant {
+                pattern: Pattern::Below("".into()),
+                actions: Actions::Every,
+            }]
+            .into(),
+        )
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Grant> {
+        self.0.iter()
+    }
+
+    #[must_use]
+    pub fn allow(&self, permission: &Permission<'_>) -> bool {
+        self.0.iter().any(|grant| grant.allows(permission))
+    }
+
+    /// The first of `others` that these do not cover.
+    #[must_use]
+    pub fn first_uncovered<'a>(&self, others: &'a Self) -> Option<&'a Grant> {
+        others
+            .iter()
+            .find(|other| !self.0.iter().any(|own| own.covers(other)))
+    }
+
+    #[must_use]
+    pub fn intersect(&self, other: &Self) -> Self {
+        Self::new(
+            self.iter()
+                .flat_map(|mine| other.iter().filter_map(|theirs| mine.intersect(theirs))),
+        )
+    }
+
+    /// What every one of the sets gives, taken together.
+    pub fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Self {
+        Self::new(sets.into_iter().flat_map(Self::iter).cloned())
+    }
+}
+
+/// What a request is about to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Permission<'a> {
+    pub resource: &'a str,
+    pub action: Option<&'a str>,
+}
+
+/// A part of a permission and the rule that it breaks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PermissionError {
+    Resource(Rule),
+    Action(Rule),
+}
+
+impl<'a> Permission<'a> {
+    /// A resource has one or more segments; an empty action means none.
+    pub fn parse(resource: &'a str, action: &'a str) -> Result<Self, PermissionError> {
+        if resource.len() > limits::RESOURCE_BYTES || !resource.split('/').all(is_segment) {
+            let rule = format!(
+                "is required: segments of A-Z, a-z, 0-9, '.', '_', '-' joined by '/', at most {} bytes, no wildcard",
+                limits::RESOURCE_BYTES
+            );
+            return Err(PermissionError::Resource(rule));
+        }
+        if !action.is_empty() && (action.len() > limits::ACTION_BYTES || !is_segment(action)) {
+            let rule = format!(
+                "must be at most {} of A-Z, a-z, 0-9, '.', '_', '-'",
+                limits::ACTION_BYTES
+            );
+            return Err(PermissionError::Action(rule));
+        }
+        Ok(Self {
+            resource,
+            action: (!action.is_empty()).then_some(action),
+        })
+    }
+
+    /// Is it one of Keyward's own, which only a grant that names it gives?
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(self.resource)
+    }
+
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.action == Some("read")
+    }
+}
+
+impl fmt::Display for Permission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.resource)?;
+        self.action.map_or(Ok(()), |action| write!(f, ":{action}"))
+    }
+}
+
+fn is_reserved(resource: &str) -> bool {
+    resource
+        .strip_prefix(RESERVED)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn grant(text: &str) -> Grant {
+        Grant::parse(text).unwrap_or_else(|rule| panic!("{text} {rule}"))
+    }
+
+    fn permission(text: &str) -> Permission<'_> {
+        let (resource, action) = text.split_once(':').unwrap_or((text, ""));
+        Permission::parse(resource, action).unwrap()
+    }
+
+    #[test]
+    fn grants_match_by_resource_and_action() {
+        let table = [
+            ("dispatch", "dispatch", true),
+            ("dispatch", "dispatch:send", true),
+            ("dispatch", "dispatch/now", false),
+            ("tables/orders:read", "tables/orders:read", true),
+            ("tables/orders:read", "tables/orders:write", false),
+            ("tables/orders:read", "tables/orders", false),
+            ("tables/*:read,write", "tables/orders:write", true),
+            ("tables/*:read,write", "tables/orders/7:read", true),
+            ("tables/*", "tables", false),
+            ("tables/*", "tablespoon", false),
+            ("*", "tables/orders:delete", true),
+            ("*:read", "tables/orders:read", true),
+            ("*:read", "tables/orders:write", false),
+            ("*", "keyward/tokens:read", false),
+            ("*", "keyward", false),
+            ("*", "keywarden:read", true),
+            ("keyward/tokens:read", "keyward/tokens:read", true),
+            ("keyward/tokens", "keyward/tokens:write", true),
+        ];
+        for (held, needed, expected) in table {
+            assert_eq!(
+                grant(held).allows(&permission(needed)),
+                expected,
+                "{held} for {needed}"
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_grants_name_their_rule() {
+        for bad in [
+            "",
+            "/",
+            "a//b",
+            "a/",
+            "/a",
+            "a*",
+            "*/a",
+            "a/*/b",
+            "a b",
+            "a:",
+            "a:read,",
+            "a:*",
+            "a:b:c",
+            "**",
+            "tables/*x",
+            "keyward",
+            "keyward/*",
+            "keyward/*:read",
+            "keyward/nothing:read",
+            "keyward/tokens:delete",
+            &"a".repeat(201),
+        ] {
+            assert!(Grant::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Grant::parse(&"a".repeat(200)).is_ok());
+    }
+
+    #[test]
+    fn permissions_have_a_resource_without_wildcards() {
+        for bad in ["", "*", "a/*", "a//b", "a b", &"r".repeat(201)] {
+            assert!(
+                matches!(
+                    Permission::parse(bad, ""),
+                    Err(PermissionError::Resource(_))
+                ),
+                "{bad}"
+            );
+        }
+        for bad in ["a,b", "*", " ", &"a".repeat(65)] {
+            assert!(
+                matches!(Permission::parse("r", bad), Err(PermissionError::Action(_))),
+                "{bad}"
+            );
+        }
+        assert!(Permission::parse(&"r".repeat(200), &"a".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn covering_is_by_pattern_and_action() {
+        let table = [
+            ("*", "tables/*", true),
+            ("tables/*", "*", false),
+            ("tables/*", "tables/orders:read", true),
+            ("tables/*:read", "tables/orders", false),
+            ("tables/*:read", "tables/x/*:read", true),
+            ("*", "keyward/tokens:read", false),
+            ("keyward/tokens", "keyward/tokens:read", true),
+            ("keyward/tokens:read", "keyward/tokens", false),
+        ];
+        for (wide, narrow, expected) in table {
+            assert_eq!(
+                grant(wide).covers(&grant(narrow)),
+                expected,
+                "{wide} over {narrow}"
+            );
+        }
+    }
+
+    fn any_grant() -> impl Strategy<Value = String> {
+        let resource = prop::collection::vec("[ab]", 1..4).prop_map(|segments| segments.join("/"));
+        (resource, any::<bool>(), prop::collection::vec("[xy]", 0..3)).prop_map(
+            |(resource, wild, actions)| {
+                let wildcard = if wild { "/*" } else { "" };
+                let actions = if actions.is_empty() {
+                    String::new()
+                } else {
+                    format!(":{}", actions.join(","))
+                };
+                format!("{resource}{wildcard}{actions}")
+            },
+        )
+    }
+
+    fn any_permission() -> impl Strategy<Value = String> {
+        (prop::collection::vec("[ab]", 1..5), "(:[xy])?")
+            .prop_map(|(segments, action)| segments.join("/") + &action)
+    }
+
+    proptest! {
+        #[test]
+        fn an_intersection_allows_just_what_both_allow(a in any_grant(), b in any_grant(), needed in any_permission()) {
+            let (a, b, needed) = (grant(&a), grant(&b), permission(&needed));
+            // Two lists of actions that share none still agree on nothing; an action-less need matches no list.
+            let both = a.allows(&needed) && b.allows(&needed);
+            prop_assert_eq!(a.intersect(&b).is_some_and(|grant| grant.allows(&needed)), both);
+        }
+
+        #[test]
+        fn what_is_covered_is_allowed(a in any_grant(), b in any_grant(), needed in any_permission()) {
+            let (a, b, needed) = (grant(&a), grant(&b), permission(&needed));
+            prop_assert!(!(a.covers(&b) && b.allows(&needed)) || a.allows(&needed));
+        }
+
+        #[test]
+        fn a_grant_reads_back_as_written(text in any_grant()) {
+            let once = grant(&text);
+            prop_assert_eq!(&grant(&once.to_string()), &once);
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,40}") {
+            let _ = Grant::parse(&text);
+        }
+    }
+}

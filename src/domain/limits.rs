@@ -1,0 +1,51 @@
+//! Every limit on what callers may say, in one place.
+
+use std::time::Duration;
+
+/// Names and display names, in characters.
+pub const NAME_CHARS: usize = 200;
+/// Descriptions and reasons given for a change, in characters.
+pub const DESCRIPTION_CHARS: usize = 1_000;
+pub const EMAIL_CHARS: usize = 254;
+/// Account ids, in bytes.
+pub const ACCOUNT_ID: std::ops::RangeInclusive<usize> = 3..=40;
+/// Principal and role ids, in bytes.
+pub const LOCAL_ID_BYTES: usize = 64;
+pub const ENVIRONMENT_BYTES: usize = 32;
+pub const REQUEST_ID_CHARS: usize = 128;
+/// A user name that goes with an imported text, in bytes.
+pub const FOREIGN_ID_BYTES: usize = 128;
+pub const HINT_CHARS: usize = 4;
+
+pub const GRANTS: usize = 64;
+pub const GRANT_BYTES: usize = 200;
+pub const LABELS: usize = 32;
+pub const LABEL_KEY_BYTES: usize = 63;
+pub const LABEL_VALUE_BYTES: usize = 256;
+pub const NETWORKS: usize = 32;
+/// Roles given to one principal.
+pub const ROLES_OF_PRINCIPAL: usize = 32;
+/// What `required` names.
+pub const RESOURCE_BYTES: usize = 200;
+pub const ACTION_BYTES: usize = 64;
+
+/// A presented text, in bytes: longer ones are MALFORMED.
+pub const PRESENTED_BYTES: usize = 512;
+/// A presented header: the longest text in Basic, with an id, and room for the scheme.
+pub const AUTHORIZATION_BYTES: usize = 1_024;
+
+/// Digests that one token keeps: pending, current, retiring and superseded.
+pub const SECRETS_OF_TOKEN: usize = 8;
+pub const RETIRING_SECRETS: usize = 3;
+/// How long a superseded secret is still told from an unknown one.
+pub const SUPERSEDED_KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// How long a pending secret waits for its first use.
+pub const PENDING_KEPT: Duration = Duration::from_secs(7 * 86_400);
+pub const REKEY_GRACE: Duration = Duration::from_secs(30 * 86_400);
+/// How long the answer of a call with a request id is kept.
+pub const REPLAY_KEPT: Duration = Duration::from_secs(600);
+
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+pub const PAGE_SIZE: usize = 1_000;
+/// How long a validation waits for `min_revision`.
+pub const REVISION_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,132 @@
+//! Operators: whoever calls Keyward itself, and what each may do.
+
+use super::grant::{Grant, Grants, Permission};
+use super::id::{AccountId, TokenId};
+use super::token::{Access, Token};
+
+/// An authenticated caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Operator {
+    pub token: TokenId,
+    pub grants: Grants,
+    pub access: Access,
+    pub scope: Scope,
+}
+
+/// Which accounts an operator reaches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Scope {
+    Every,
+    Only(AccountId),
+}
+
+impl Scope {
+    #[must_use]
+    pub fn reaches(&self, account: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Only(own) => own.as_str() == account,
+        }
+    }
+
+    /// The account meant where a request names none.
+    #[must_use]
+    pub fn own_account(&self) -> AccountId {
+        match self {
+            Self::Every => AccountId::system(),
+            Self::Only(own) => own.clone(),
+        }
+    }
+}
+
+impl Operator {
+    /// The operator that a token of the system account makes its holder.
+    #[must_use]
+    pub fn of(token: &Token) -> Self {
+        Self {
+            token: token.id,
+            grants: token.grants.clone(),
+            access: token.access,
+            scope: token.scope.clone().map_or(Scope::Every, Scope::Only),
+        }
+    }
+
+    #[must_use]
+    pub fn may(&self, permission: &Permission<'_>) -> bool {
+        self.grants.allow(permission) && (self.access == Access::Full || permission.is_read())
+    }
+
+    /// What a token of the system account would give that this operator does not hold itself: nobody raises its rights.
+    #[must_use]
+    pub fn lacks_for(&self, token: &Token) -> Option<Lack> {
+        if self.scope != Scope::Every && Scope::Only(token.account.clone()) != self.scope {
+            return Some(Lack::Scope);
+        }
+        let reserved = Grants::new(
+            token
+                .grants
+                .iter()
+                .filter(|grant| grant.is_reserved())
+                .cloned(),
+        );
+        if let Some(grant) = self.grants.first_uncovered(&reserved) {
+            return Some(Lack::Grant(grant.clone()));
+        }
+        let widened =
+            self.access == Access::ReadOnly && token.access == Access::Full && !reserved.is_empty();
+        widened.then_some(Lack::FullAccess)
+    }
+}
+
+/// What keeps an operator from handing out a right.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lack {
+    Grant(Grant),
+    Scope,
+    FullAccess,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(grants: &[&str], access: Access) -> Operator {
+        Operator {
+            token: TokenId::parse("0123456789ABCDEFGHIJKL").unwrap(),
+            grants: Grants::new(grants.iter().map(|text| Grant::parse(text).unwrap())),
+            access,
+            scope: Scope::Every,
+        }
+    }
+
+    #[test]
+    fn operators_may_do_what_they_are_granted_and_no_more() {
+        let read = Permission::parse("keyward/tokens", "read").unwrap();
+        let write = Permission::parse("keyward/tokens", "write").unwrap();
+        let table = [
+            (&["keyward/tokens:read"][..], Access::Full, true, false),
+            (&["keyward/tokens"], Access::Full, true, true),
+            (&["keyward/tokens"], Access::ReadOnly, true, false),
+            (&["*"], Access::Full, false, false),
+            (&[], Access::Full, false, false),
+        ];
+        for (grants, access, reads, writes) in table {
+            let operator = operator(grants, access);
+            assert_eq!(
+                (operator.may(&read), operator.may(&write)),
+                (reads, writes),
+                "{grants:?} {access:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_scope_reaches_its_account_alone() {
+        let acme = AccountId::parse("acme").unwrap();
+        assert!(Scope::Every.reaches("anything"));
+        assert!(Scope::Only(acme.clone()).reaches("acme"));
+        assert!(!Scope::Only(acme.clone()).reaches("acme-2"));
+        assert_eq!(Scope::Every.own_account(), AccountId::system());
+        assert_eq!(Scope::Only(acme.clone()).own_account(), acme);
+    }
+}

@@ -1,0 +1,92 @@
+//! Instants as Keyward counts them: whole milliseconds, UTC. Something is good at `now` while `now < end`.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, SecondsFormat};
+
+/// Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The last instant that the wire's timestamps can name: 9999-12-31T23:59:59.999Z.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This instant and `span` more, at most [`Timestamp::MAX`].
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(millis)).min(Self::MAX)
+    }
+
+    /// How long it is from `earlier` to this instant; zero when it is not later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// 00:00 UTC as the day named `YYYY-MM-DD` begins.
+    #[must_use]
+    pub fn start_of_day(date: &str) -> Option<Self> {
+        if date.len() != "2027-01-31".len() {
+            return None;
+        }
+        let day = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?;
+        Some(Self(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
+    }
+}
+
+/// RFC 3339 in UTC, with milliseconds where there are any.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::from_timestamp_millis(self.0) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_means_midnight_utc_as_that_day_begins() {
+        let day = Timestamp::start_of_day("2027-01-31").unwrap();
+        assert_eq!(day.to_string(), "2027-01-31T00:00:00Z");
+        for bad in [
+            "2027-02-30",
+            "2027-1-31",
+            "31.01.2027",
+            "",
+            "2027-01-31T00:00:00Z",
+            "02027-1-31",
+        ] {
+            assert_eq!(Timestamp::start_of_day(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_never_leave_what_the_wire_can_name() {
+        assert_eq!(Timestamp::MAX.after(Duration::from_secs(1)), Timestamp::MAX);
+        assert_eq!(
+            Timestamp::from_millis(5).after(Duration::from_millis(7)),
+            Timestamp::from_millis(12)
+        );
+        assert_eq!(
+            Timestamp::from_millis(5).since(Timestamp::from_millis(9)),
+            Duration::ZERO
+        );
+    }
+}
