@@ -4,6 +4,7 @@
 //! block, so they are made from threads that may: the committer's own and the blocking pool.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,15 @@ impl Revision {
     }
 }
 
-/// The name of a row. Keys are ordered as bytes.
+/// The name of a row: 1 to `MAX_KEY_BYTES` bytes, and ordered as bytes. (The empty key is free for a back end's own use.)
 pub type Key = Box<[u8]>;
+
+/// The longest key that every back end takes.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// The longest value that every back end takes. With key and bookkeeping it stays below 16 KiB, beyond which sled would
+/// move rows to files that it never syncs.
+pub const MAX_VALUE_BYTES: usize = 15 << 10;
 
 /// A row's value and the commit that wrote it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +45,35 @@ pub struct Range<'a> {
     pub after: Option<&'a [u8]>,
     pub direction: Direction,
     pub limit: usize,
+}
+
+impl<'a> Range<'a> {
+    /// Between which keys the wanted ones lie, `None` where no key can.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(Bound<&'a [u8]>, Bound<Key>)> {
+        let end = end_of(self.prefix);
+        let within = |key: &[u8]| end.as_ref().is_none_or(|end| key < end.as_ref());
+        let beyond = end.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        match (self.direction, self.after) {
+            (Direction::Forward, Some(after)) if !within(after) => None,
+            (Direction::Forward, Some(after)) if after >= self.prefix => {
+                Some((Bound::Excluded(after), beyond))
+            }
+            (Direction::Backward, Some(after)) if after <= self.prefix => None,
+            (Direction::Backward, Some(after)) if within(after) => {
+                Some((Bound::Included(self.prefix), Bound::Excluded(after.into())))
+            }
+            _ => Some((Bound::Included(self.prefix), beyond)),
+        }
+    }
+}
+
+/// The first key after all that begin with `prefix`; `None` where those are the last ones.
+fn end_of(prefix: &[u8]) -> Option<Key> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end: Key = prefix[..=last].into();
+    end[last] += 1;
+    Some(end)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +100,22 @@ pub struct Batch {
     pub writes: Vec<(Key, Option<Arc<[u8]>>)>,
 }
 
+impl Batch {
+    /// Whether every row has a size that back ends take.
+    pub fn check_sizes(&self) -> Result<(), CommitError> {
+        let fits = |(key, value): &(Key, Option<Arc<[u8]>>)| {
+            (1..=MAX_KEY_BYTES).contains(&key.len())
+                && value
+                    .as_ref()
+                    .is_none_or(|bytes| bytes.len() <= MAX_VALUE_BYTES)
+        };
+        match self.writes.iter().find(|write| !fits(write)) {
+            Some((key, _)) => Err(CommitError::Oversized(key.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One commit, as the feed tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Commit {
@@ -75,6 +128,8 @@ pub struct Commit {
 pub enum CommitError {
     /// Somebody else committed first, or a check does not hold: read again, run again.
     Conflict,
+    /// The row of this key is larger than back ends take, or the key is. Trying again will not help.
+    Oversized(Key),
     /// The back end is away, and whether the batch was written is unknown until it is back.
     Unavailable(Fault),
 }
@@ -111,7 +166,7 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// further commit is `Unavailable`, while reads may go on.
     fn commit(&self, batch: &Batch) -> Result<(), CommitError>;
 
-    /// The revision of the last durable commit.
+    /// The revision of the last durable commit. Whoever has read it can follow from there.
     fn revision(&self) -> Revision;
 
     /// Every commit after `after`, in order and without a gap.
@@ -131,3 +186,45 @@ pub trait Follow: Send + fmt::Debug {
 /// The history from there on is not kept any more, or was rewritten: load everything again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gone;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_prefix_is_the_first_key_beyond_it() {
+        let table: [(&[u8], Option<&[u8]>); 5] = [
+            (b"", None),
+            (b"a", Some(b"b")),
+            (b"a\xff", Some(b"b")),
+            (b"a\xffb\xff\xff", Some(b"a\xffc")),
+            (b"\xff\xff", None),
+        ];
+        for (prefix, end) in table {
+            assert_eq!(end_of(prefix).as_deref(), end, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_taken_up_to_the_limits_and_not_beyond() {
+        let table = [
+            (0, 0, false),
+            (1, 0, true),
+            (MAX_KEY_BYTES, MAX_VALUE_BYTES, true),
+            (MAX_KEY_BYTES + 1, 0, false),
+            (1, MAX_VALUE_BYTES + 1, false),
+        ];
+        for (key, value, taken) in table {
+            let write = (Key::from(vec![0; key]), Some(vec![0; value].into()));
+            let batch = Batch {
+                writes: vec![write],
+                ..Batch::default()
+            };
+            assert_eq!(
+                batch.check_sizes().is_ok(),
+                taken,
+                "key {key}, value {value}"
+            );
+        }
+    }
+}
