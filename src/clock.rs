@@ -1,0 +1,123 @@
+//! The time that decisions are made by: the wall clock, but never earlier than a floor that a clock set back cannot move.
+//!
+//! The floor is kept in the store. It advances only by time that has passed on the monotonic clock, so that a wall clock
+//! that leaps into a far year does not carry the floor there.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::domain::time::Timestamp;
+
+/// A source of time.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time by which decisions are made.
+    fn now(&self) -> Timestamp;
+
+    /// What is kept in the store so that a restart does not go back behind it.
+    fn floor(&self) -> Timestamp;
+
+    /// The store's floor, as it was found when it was opened. Never lowers it.
+    fn raise_floor(&self, kept: Timestamp);
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: Instant,
+    /// The floor as it was when this clock started, in milliseconds.
+    base: AtomicI64,
+}
+
+impl SystemClock {
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            base: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        wall().max(self.floor())
+    }
+
+    fn floor(&self) -> Timestamp {
+        Timestamp::from_millis(self.base.load(Ordering::Relaxed)).after(self.started.elapsed())
+    }
+
+    fn raise_floor(&self, kept: Timestamp) {
+        self.base.fetch_max(kept.as_millis(), Ordering::Relaxed);
+    }
+}
+
+/// The wall clock alone.
+#[must_use]
+pub fn wall() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::default().after(since)
+}
+
+/// A clock that tests set.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    #[must_use]
+    pub fn at(time: Timestamp) -> Self {
+        Self(AtomicI64::new(time.as_millis()))
+    }
+
+    pub fn set(&self, time: Timestamp) {
+        self.0.store(time.as_millis(), Ordering::SeqCst);
+    }
+
+    pub fn advance(&self, span: std::time::Duration) {
+        self.set(self.now().after(span));
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn floor(&self) -> Timestamp {
+        self.now()
+    }
+
+    fn raise_floor(&self, kept: Timestamp) {
+        self.0.fetch_max(kept.as_millis(), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_behind_the_kept_floor_goes_on_from_the_floor() {
+        let clock = SystemClock::new();
+        let future = wall().after(std::time::Duration::from_secs(3_600));
+        clock.raise_floor(future);
+        assert!(clock.now() >= future);
+    }
+
+    #[test]
+    fn the_floor_follows_the_time_that_passed_and_not_the_wall() {
+        let clock = SystemClock::new();
+        clock.raise_floor(Timestamp::from_millis(1_000));
+        assert!(clock.floor() < wall());
+        assert!(clock.now() >= wall().min(clock.now()));
+    }
+}
