@@ -26,9 +26,8 @@ pub type Key = Box<[u8]>;
 /// The longest key that every back end takes.
 pub const MAX_KEY_BYTES: usize = 512;
 
-/// The longest value that every back end takes. With key and bookkeeping it stays below 16 KiB, beyond which sled would
-/// move rows to files that it never syncs.
-pub const MAX_VALUE_BYTES: usize = 15 << 10;
+/// The longest value that every back end takes.
+pub const MAX_VALUE_BYTES: usize = 32 << 10;
 
 /// A row's value and the commit that wrote it.
 #[derive(Clone, PartialEq, Eq, Debug)]

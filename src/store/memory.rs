@@ -216,7 +216,22 @@ fn failed() -> CommitError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::store::conformance::{Fresh, conformance_tests};
+
+    fn fresh() -> Fresh {
+        let store = Arc::new(MemoryBackend::new());
+        let failing = Arc::clone(&store);
+        Fresh {
+            store,
+            fail_next_commit: Box::new(move || failing.fail_next_commit(Aftermath::Written)),
+            _dir: None,
+        }
+    }
+
+    conformance_tests!(fresh);
 
     fn write(revision: u64, key: &[u8]) -> Batch {
         Batch {

@@ -1,4 +1,7 @@
 //! Where everything is kept.
 pub mod backend;
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod feed;
 pub mod memory;
+pub mod sled;

@@ -1,0 +1,303 @@
+//! Opens a sled store so that it is either good, or refused and left as it was.
+//!
+//! What lies in the way, found by reading and breaking sled 0.34: opening a damaged database panics, or succeeds without
+//! part of the rows, and in either case has written to the files before (see `aside`); a `snap.*.generating` left by a
+//! process that died makes every later opening fail; no directory is ever synced; and a database that was just closed stays
+//! locked until sled's threads let go of it. Whether the rows are those that were written is for the layer above to find out,
+//! which is why the opened store is handed over as an `Opening`.
+
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::SledBackend;
+use super::aside::{self, Aside};
+use super::durable;
+use super::handle::Handle;
+use crate::store::backend::{Fault, Revision};
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The most that sled keeps of its pages in memory.
+    pub cache_bytes: u64,
+    /// The largest store that is copied before it is opened, so that it can be left as it was if it is refused.
+    pub copy_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 128 << 20,
+            copy_bytes: 4 << 30,
+        }
+    }
+}
+
+/// Why a store was not opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    InUse(PathBuf),
+    /// The directory cannot be read or written.
+    Io(PathBuf, io::Error),
+    /// What is there is not a whole store.
+    Damaged {
+        dir: PathBuf,
+        why: String,
+        left: Left,
+    },
+    /// This program was built such that sled would lose acknowledged writes.
+    NotDurable,
+}
+
+/// In what state a refused store was left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Left {
+    AsItWas,
+    /// Opening it has changed its files, and this is why they could not be put back.
+    Changed(String),
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsItWas => f.write_str("It was left as it was."),
+            Self::Changed(why) => write!(f, "The attempt to open it has changed its files: {why}."),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(dir) => write!(
+                f,
+                "the store in {} is in use by another process: stop that one first, or give this one a directory of its own",
+                dir.display()
+            ),
+            Self::Io(dir, error) => write!(
+                f,
+                "the store in {} cannot be opened: {error}. Check that the directory is there, belongs to this user and has room",
+                dir.display()
+            ),
+            Self::Damaged { dir, why, left } => write!(
+                f,
+                "the store in {} is damaged: {why}. {left} Restore the whole data directory from a backup, or give an empty one",
+                dir.display()
+            ),
+            Self::NotDurable => f.write_str(
+                "this program was linked without the function that makes sled's writes durable (store::sled::durable): \
+                 link the keyward library as its own main.rs does",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A store that sled has opened and that the layer above has yet to believe. It may be read, not written. Unless it is
+/// accepted its directory becomes what it was before.
+#[derive(Debug)]
+pub struct Opening {
+    /// `None` only when it is given away.
+    store: Option<SledBackend>,
+    aside: Option<Aside>,
+    dir: PathBuf,
+}
+
+impl Opening {
+    /// The store, to be looked at.
+    #[must_use]
+    pub fn store(&self) -> &SledBackend {
+        self.store
+            .as_ref()
+            .expect("given away only with the opening")
+    }
+
+    /// The store is good: the way back is given up.
+    #[must_use]
+    pub fn accept(mut self) -> SledBackend {
+        self.store.take().expect("given away only with the opening")
+    }
+
+    /// The store is not good: closes it and puts its files back.
+    #[must_use]
+    pub fn refuse(mut self) -> Left {
+        self.close()
+    }
+
+    fn close(&mut self) -> Left {
+        let Some(SledBackend { lock, state, .. }) = self.store.take() else {
+            return Left::AsItWas;
+        };
+        drop(state);
+        let left = put_back(&self.dir, self.aside.take());
+        drop(lock);
+        left
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// How long to wait for sled to let go of files that are closed.
+const LINGER: Duration = Duration::from_secs(3);
+
+pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
+    if !durable::overridden() {
+        return Err(OpenError::NotDurable);
+    }
+    let io = |error| OpenError::Io(dir.to_owned(), error);
+    create(dir).map_err(io)?;
+    let lock = lock(dir)?;
+    let aside = Aside::take(dir, options.copy_bytes).map_err(io)?;
+    let opened = remove_stale_snapshots(dir)
+        .map_err(Refusal::Io)
+        .and_then(|()| open_checked(dir, options));
+    match opened {
+        Ok((handle, revision)) => Ok(Opening {
+            store: Some(SledBackend::new(dir, options, lock, handle, revision)),
+            aside,
+            dir: dir.to_owned(),
+        }),
+        Err(refusal) => Err(refusal.into_error(dir, aside)),
+    }
+}
+
+/// Opens the database again in a directory that is ours. Nothing is put back where that fails.
+pub(super) fn reopen(dir: &Path, options: Options) -> Result<(Handle, Revision), Fault> {
+    remove_stale_snapshots(dir).map_err(|error| Fault::Away(error.to_string()))?;
+    if let Ok(file) = File::open(dir.join(DB)) {
+        durable::forget_cached(&file);
+    }
+    open_checked(dir, options).map_err(|refusal| match refusal {
+        Refusal::Damaged(why) => Fault::Corrupt(why),
+        Refusal::InUse => Fault::Away("its files are still in use".into()),
+        Refusal::Io(error) => Fault::Away(error.to_string()),
+    })
+}
+
+/// The name of sled's main file.
+const DB: &str = "db";
+
+enum Refusal {
+    InUse,
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl Refusal {
+    fn into_error(self, dir: &Path, aside: Option<Aside>) -> OpenError {
+        let left = put_back(dir, aside);
+        match self {
+            Self::InUse => OpenError::InUse(dir.to_owned()),
+            Self::Io(error) => OpenError::Io(dir.to_owned(), error),
+            Self::Damaged(why) => OpenError::Damaged {
+                dir: dir.to_owned(),
+                why,
+                left,
+            },
+        }
+    }
+}
+
+fn open_checked(dir: &Path, options: Options) -> Result<(Handle, Revision), Refusal> {
+    let handle = open_patiently(dir, options)?;
+    let revision = handle.revision().map_err(|fault| match fault {
+        Fault::Corrupt(why) | Fault::Away(why) => Refusal::Damaged(why),
+    })?;
+    aside::sync(dir).map_err(Refusal::Io)?;
+    Ok((handle, revision))
+}
+
+/// Tries until sled's threads have let go of an earlier handle in this process.
+fn open_patiently(dir: &Path, options: Options) -> Result<Handle, Refusal> {
+    let deadline = Instant::now() + LINGER;
+    loop {
+        let refusal = match Handle::open(dir, options.cache_bytes) {
+            Ok(Ok(handle)) => return Ok(handle),
+            Ok(Err(error)) => refusal(error),
+            Err(panic) => Refusal::Damaged(panic),
+        };
+        if !matches!(refusal, Refusal::InUse) || Instant::now() > deadline {
+            return Err(refusal);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn refusal(error: sled::Error) -> Refusal {
+    match error {
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            Refusal::InUse
+        }
+        sled::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Refusal::Damaged("a file ends too early".into())
+        }
+        sled::Error::Io(error) => Refusal::Io(error),
+        other => Refusal::Damaged(other.to_string()),
+    }
+}
+
+fn put_back(dir: &Path, aside: Option<Aside>) -> Left {
+    wait_until_closed(dir);
+    match aside.map(Aside::put_back) {
+        Some(Ok(())) => Left::AsItWas,
+        Some(Err(error)) => Left::Changed(error.to_string()),
+        None => Left::Changed("it is larger than what is copied before opening".into()),
+    }
+}
+
+/// sled locks its file for as long as any of its threads has it open.
+fn wait_until_closed(dir: &Path) {
+    let deadline = Instant::now() + LINGER;
+    let Ok(file) = File::open(dir.join(DB)) else {
+        return;
+    };
+    while file.try_lock().is_err() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Makes the directory where there is none, and what leads to it, so that a power cut does not lose it.
+fn create(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create(parent)?;
+        fs::create_dir(dir)?;
+        return File::open(parent)?.sync_all();
+    }
+    fs::create_dir(dir)?;
+    File::open(".")?.sync_all()
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let io = |error| OpenError::Io(dir.to_owned(), error);
+    let file = File::open(dir).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// Snapshots that a process began to write and did not finish. Finished ones (`snap.*`) are never touched.
+fn remove_stale_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(dir.join(name.as_ref()))?;
+        }
+    }
+    Ok(())
+}
