@@ -1,7 +1,377 @@
-//! Where everything is kept.
+//! Where everything is kept: records under ordered keys, changed all or nothing, durable when a change is answered.
+//!
+//! A back end (`backend`: the trait; `memory`, `sled`) knows bytes only. What every store needs is built once above it: the
+//! committer that groups changes (`committer`, `view`), the protection of rows (`seal`, `anchor`), the form of records
+//! (`record`, `key`), and opening with all checks (`open`).
+
+mod anchor;
 pub mod backend;
+mod committer;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod feed;
+pub mod key;
 pub mod memory;
+pub mod open;
+pub mod record;
+pub mod seal;
 pub mod sled;
+pub mod view;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::spawn_blocking;
+
+use anchor::Anchor;
+use backend::{Backend, Direction, Follow, Gone, Key, Range, Revision};
+use committer::{Committer, Job};
+use record::{Head, Record};
+use seal::Corrupt;
+pub use view::View;
+
+use crate::clock::Clock;
+use crate::keyring::Keyring;
+
+/// Changes that may wait for the committer; one more is refused as `Busy`.
+pub const QUEUE: usize = 4_096;
+
+/// What can go wrong in the store, by what the caller can do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreError {
+    /// Nothing now; perhaps later. Whether a change in flight was made is not known.
+    Away(String),
+    /// Too many changes wait: later.
+    Busy,
+    /// Nothing: a row is not what Keyward wrote.
+    Corrupt(Corrupt),
+    /// Ask for less: the record would not fit a row.
+    TooLarge { bytes: usize, most: usize },
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(why) => write!(f, "the store is away: {why}"),
+            Self::Busy => f.write_str("too many changes are waiting"),
+            Self::Corrupt(corrupt) => write!(f, "the store is corrupt: {corrupt}"),
+            Self::TooLarge { bytes, most } => {
+                write!(f, "a record of {bytes} bytes is larger than {most}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<Corrupt> for StoreError {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt)
+    }
+}
+
+/// Does the store take changes?
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Condition {
+    Writable,
+    /// Not until it is back; the reason.
+    ReadOnly(String),
+}
+
+/// The outcome of a change, and the state of the store that has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed<T> {
+    pub value: T,
+    pub revision: Revision,
+}
+
+/// A handle to the store; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Store {
+    backend: Arc<dyn Backend>,
+    keyring: Arc<Keyring>,
+    jobs: SyncSender<Box<dyn Job>>,
+    condition: watch::Receiver<Condition>,
+    /// Dropped last: whoever waits on it knows that the committer has stopped.
+    stopped: watch::Receiver<()>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Starts the committer over a back end whose rows have been verified.
+    fn start(
+        backend: Arc<dyn Backend>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        head: Head,
+        anchor: Option<Anchor>,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let (tell_condition, condition) = watch::channel(Condition::Writable);
+        let (running, stopped) = watch::channel(());
+        let committer = Committer {
+            backend: Arc::clone(&backend),
+            keyring: Arc::clone(&keyring),
+            clock,
+            head,
+            anchor,
+            condition: tell_condition,
+        };
+        std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || {
+                committer.run(&queue);
+                drop(running);
+            })?;
+        Ok(Self {
+            backend,
+            keyring,
+            jobs,
+            condition,
+            stopped,
+        })
+    }
+
+    /// One record.
+    pub async fn get<R: Record + Send + 'static>(&self, key: Key) -> Result<Option<R>, StoreError> {
+        let store = self.clone();
+        on_blocking_thread(move || store.get_blocking(&key)).await
+    }
+
+    /// A page of records, with their keys.
+    pub async fn scan<R: Record + Send + 'static>(
+        &self,
+        wanted: Wanted,
+    ) -> Result<Vec<(Key, R)>, StoreError> {
+        let rows = self.scan_each(wanted).await?;
+        rows.into_iter()
+            .map(|(key, record)| Ok((key, record?)))
+            .collect()
+    }
+
+    /// A page of records, where a corrupt one does not hide the others.
+    pub async fn scan_each<R: Record + Send + 'static>(
+        &self,
+        wanted: Wanted,
+    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+        let store = self.clone();
+        on_blocking_thread(move || store.scan_blocking(&wanted)).await
+    }
+
+    /// Runs a change, perhaps more than once, and answers when what it wrote is durable. Nothing is written when it fails.
+    pub async fn update<T, E, F>(&self, change: F) -> Result<Committed<T>, E>
+    where
+        F: FnMut(&mut View<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let answer = self.submit(change)?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Away("it is shutting down".into()).into()))
+    }
+
+    /// The same, from a thread that may block.
+    pub fn update_blocking<T, E, F>(&self, change: F) -> Result<Committed<T>, E>
+    where
+        F: FnMut(&mut View<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let answer = self.submit(change)?;
+        answer
+            .blocking_recv()
+            .unwrap_or_else(|_| Err(StoreError::Away("it is shutting down".into()).into()))
+    }
+
+    /// The newest durable revision. Whoever loads rows after asking, and then follows from here, misses nothing.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.backend.revision()
+    }
+
+    /// Every commit after a revision, without a gap.
+    #[must_use]
+    pub fn follow(&self, after: Revision) -> Changes {
+        Changes {
+            feed: self.backend.follow(after),
+            keyring: Arc::clone(&self.keyring),
+        }
+    }
+
+    /// Whether changes are taken, as it turns.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.clone()
+    }
+
+    /// Gives up this handle, and waits until the committer has made durable what was queued and stopped. Only the last
+    /// handle's call comes back.
+    pub async fn close(self) {
+        let mut stopped = self.stopped.clone();
+        drop(self);
+        while stopped.changed().await.is_ok() {}
+    }
+
+    /// One record, from a thread that may block.
+    pub fn get_blocking<R: Record>(&self, key: &Key) -> Result<Option<R>, StoreError> {
+        let Some(row) = self.backend.get(key)? else {
+            return Ok(None);
+        };
+        let opened = seal::open(&self.keyring, key, &row)?;
+        Ok(Some(
+            R::decode(opened.payload).map_err(|wrong| Corrupt::new(key, wrong))?,
+        ))
+    }
+
+    /// A page of records, from a thread that may block.
+    pub fn scan_blocking<R: Record>(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+        let rows = self.backend.scan(wanted.range())?;
+        let read = |(key, row): (Key, backend::Row)| {
+            let record = seal::open(&self.keyring, &key, &row).and_then(|opened| {
+                R::decode(opened.payload).map_err(|wrong| Corrupt::new(&key, wrong))
+            });
+            (key, record)
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    fn submit<T, E, F>(&self, change: F) -> Result<oneshot::Receiver<Result<Committed<T>, E>>, E>
+    where
+        F: FnMut(&mut View<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        match self.jobs.try_send(Box::new(Change {
+            change,
+            result: None,
+            reply,
+        })) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(StoreError::Busy.into()),
+            Err(TrySendError::Disconnected(_)) => {
+                Err(StoreError::Away("it is shutting down".into()).into())
+            }
+        }
+    }
+}
+
+/// Which rows a scan reads; see [`Range`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    pub prefix: Key,
+    pub after: Option<Key>,
+    pub direction: Direction,
+    pub limit: usize,
+}
+
+impl Wanted {
+    fn range(&self) -> Range<'_> {
+        Range {
+            prefix: &self.prefix,
+            after: self.after.as_deref(),
+            direction: self.direction,
+            limit: self.limit,
+        }
+    }
+}
+
+/// The store's changes, one commit at a time.
+#[derive(Debug)]
+pub struct Changes {
+    feed: Box<dyn Follow>,
+    keyring: Arc<Keyring>,
+}
+
+/// One commit: the payload of each row that it wrote, `None` where it deleted.
+#[derive(Debug)]
+pub struct Changed {
+    pub revision: Revision,
+    pub rows: Vec<(Key, Option<Vec<u8>>)>,
+}
+
+impl Changes {
+    /// The next commit, or `None` when none comes within `patience`. May block.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Changed>, Gone> {
+        let Some(commit) = self.feed.next(patience)? else {
+            return Ok(None);
+        };
+        let open = |(name, bytes): &(Key, Option<Arc<[u8]>>)| {
+            let Some(bytes) = bytes else {
+                return Ok((name.clone(), None));
+            };
+            let row = backend::Row {
+                revision: commit.revision,
+                bytes: Arc::clone(bytes),
+            };
+            let opened = seal::open(&self.keyring, name, &row).map_err(|_| Gone)?;
+            Ok((name.clone(), Some(opened.payload.to_vec())))
+        };
+        let rows = commit
+            .writes
+            .iter()
+            .map(open)
+            .collect::<Result<_, Gone>>()?;
+        Ok(Some(Changed {
+            revision: commit.revision,
+            rows,
+        }))
+    }
+}
+
+/// A caller's change, its result so far, and where to answer.
+struct Change<F, T, E> {
+    change: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<Committed<T>, E>>,
+}
+
+impl<F, T, E> Job for Change<F, T, E>
+where
+    F: FnMut(&mut View<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, view: &mut View<'_>) -> bool {
+        self.result = None;
+        let result = (self.change)(view);
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Revision, StoreError>) {
+        let answer = match (self.result, outcome) {
+            (_, Err(error)) => Err(error.into()),
+            (Some(result), Ok(revision)) => result.map(|value| Committed { value, revision }),
+            (None, Ok(_)) => Err(StoreError::Away("the change failed unexpectedly".into()).into()),
+        };
+        // A caller that has gone away does not undo its change.
+        let _ = self.reply.send(answer);
+    }
+}
+
+async fn on_blocking_thread<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    spawn_blocking(read)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Away("a read failed unexpectedly".into())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The one thread that writes: it takes the changes that are queued, runs them one after the other, and makes them durable
+//! together (group commit). It appends the events, keeps the head row, and writes the anchor.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::anchor::Anchor;
+use super::backend::{Backend, Batch, CommitError, Fault, Revision};
+use super::key;
+use super::record::{Head, LoggedEvent, Record};
+use super::seal;
+use super::view::{Rows, Source, View};
+use super::{Condition, StoreError};
+use crate::clock::Clock;
+use crate::domain::event::Event;
+use crate::domain::time::Timestamp;
+use crate::keyring::Keyring;
+
+/// Changes that one commit makes durable together, at the most.
+const GROUP: usize = 256;
+/// How often a group is run again when somebody else commits first.
+const TRIES: usize = 16;
+/// How far behind the store the anchor may be.
+const ANCHOR_LAG: Duration = Duration::from_millis(500);
+/// The pause between attempts to bring a failed back end back.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+/// Events of one commit, at the most: what a sequence number has room for.
+const EVENTS: u64 = 1 << 16;
+
+/// A queued change.
+pub(super) trait Job: Send {
+    /// Runs the change over a view; true when what it wrote is to be kept. May be called again.
+    fn run(&mut self, view: &mut View<'_>) -> bool;
+
+    /// Tells the caller, once the outcome is certain.
+    fn answer(self: Box<Self>, outcome: Result<Revision, StoreError>);
+}
+
+pub(super) struct Committer {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) head: Head,
+    pub(super) anchor: Option<Anchor>,
+    pub(super) condition: watch::Sender<Condition>,
+}
+
+impl Committer {
+    /// Runs until every sender of jobs is gone.
+    pub(super) fn run(mut self, jobs: &Receiver<Box<dyn Job>>) {
+        let mut anchored = Instant::now();
+        loop {
+            let patience = ANCHOR_LAG.saturating_sub(anchored.elapsed());
+            match jobs.recv_timeout(patience.max(Duration::from_millis(1))) {
+                Ok(first) => {
+                    let mut group = vec![first];
+                    group.extend(jobs.try_iter().take(GROUP - 1));
+                    self.commit(group);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if anchored.elapsed() >= ANCHOR_LAG {
+                self.heal();
+                self.write_anchor();
+                anchored = Instant::now();
+            }
+        }
+        self.write_anchor();
+    }
+
+    /// Makes a group of changes durable and answers each.
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let outcome = self.try_commit(&mut group);
+        if let Err(StoreError::Away(why)) = &outcome {
+            self.fail(why);
+        }
+        for job in group {
+            job.answer(outcome.clone());
+        }
+    }
+
+    fn try_commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<Revision, StoreError> {
+        if let Condition::ReadOnly(why) = &*self.condition.borrow() {
+            return Err(StoreError::Away(why.clone()));
+        }
+        for _ in 0..TRIES {
+            let (rows, head) = self.run_all(group)?;
+            if rows.written.is_empty() {
+                return Ok(self.head.revision);
+            }
+            let (batch, head) = self.batch(rows, head)?;
+            match self.backend.commit(&batch) {
+                Ok(()) => {
+                    self.head = head;
+                    return Ok(self.head.revision);
+                }
+                Err(CommitError::Conflict) => self.reload_head()?,
+                Err(CommitError::Oversized(key)) => {
+                    return Err(StoreError::Corrupt(seal::Corrupt::new(
+                        &key,
+                        "it is larger than its record allows",
+                    )));
+                }
+                Err(CommitError::Unavailable(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(StoreError::Away("other writers were always first".into()))
+    }
+
+    /// Runs every change over the state that the ones before it leave.
+    fn run_all(&self, group: &mut [Box<dyn Job>]) -> Result<(Rows, Head), StoreError> {
+        let source = Source {
+            backend: &*self.backend,
+            keyring: &self.keyring,
+        };
+        let now = self.clock.now();
+        let mut rows = Rows::default();
+        let mut head = Head {
+            revision: self.head.revision.next(),
+            floor: self.clock.floor(),
+            ..self.head.clone()
+        };
+        let mut place = 0;
+        for job in group {
+            let mut view = View::new(&mut rows, source, now);
+            // A bug in one change must not stop the store for all.
+            let keep = catch_unwind(AssertUnwindSafe(|| job.run(&mut view))).unwrap_or(false);
+            let events = if keep { view.keep() } else { Vec::new() };
+            for event in events {
+                let line = self.chained(&mut head, place, event, now);
+                let name = key::event(line.sequence);
+                rows.stored(&name, source)?;
+                rows.written.insert(name, Some(line.encode()));
+                place += 1;
+            }
+        }
+        Ok((rows, head))
+    }
+
+    /// The event as a line of this committer's chain.
+    fn chained(&self, head: &mut Head, place: u64, event: Event, now: Timestamp) -> LoggedEvent {
+        debug_assert!(place < EVENTS, "a group has few events");
+        let key = self.keyring.current();
+        let mut line = LoggedEvent {
+            sequence: head.revision.0 * EVENTS + place,
+            time: now,
+            kind: event.kind as i32,
+            account: event.account,
+            subject: event.subject,
+            actor: event.origin.actor,
+            address: event.origin.address,
+            call_id: event.origin.call_id,
+            details: event.details,
+            chain: [0; 32],
+            chain_id: head.chain.id.clone(),
+            chain_index: head.chain.length + 1,
+            key: key.id(),
+        };
+        line.chain = key.chain(&head.chain.value, &line.line());
+        head.chain.length = line.chain_index;
+        head.chain.value = line.chain;
+        line
+    }
+
+    /// The group's rows, sealed, with the head row that counts them.
+    fn batch(&self, mut rows: Rows, mut head: Head) -> Result<(Batch, Head), StoreError> {
+        let source = Source {
+            backend: &*self.backend,
+            keyring: &self.keyring,
+        };
+        let revision = head.revision;
+        let written = std::mem::take(&mut rows.written);
+        let mut writes = Vec::with_capacity(written.len() + 1);
+        for (name, payload) in written {
+            if let Some(mac) = rows.stored(&name, source)?.mac {
+                head.sum = head.sum.minus(mac);
+                head.rows -= 1;
+            }
+            let bytes = payload.map(|payload| {
+                let (bytes, mac) = seal::seal(&self.keyring, &name, revision, &payload);
+                head.sum = head.sum.plus(mac);
+                head.rows += 1;
+                bytes.into()
+            });
+            writes.push((name, bytes));
+        }
+        head.keys = super::open::key_checks(&head.keys, &self.keyring);
+        let (bytes, _) = seal::seal(&self.keyring, key::HEAD, revision, &head.encode());
+        writes.push((key::HEAD.into(), Some(bytes.into())));
+        writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok((
+            Batch {
+                revision,
+                checks: rows.checks(),
+                writes,
+            },
+            head,
+        ))
+    }
+
+    fn reload_head(&mut self) -> Result<(), StoreError> {
+        let row = self.backend.get(key::HEAD)?;
+        if let Some(head) = super::open::read_head(&self.keyring, row.as_ref())? {
+            self.head = head;
+        }
+        Ok(())
+    }
+
+    fn fail(&self, why: &str) {
+        let told = self.condition.send_if_modified(|condition| {
+            let fresh = *condition == Condition::Writable;
+            *condition = Condition::ReadOnly(why.to_owned());
+            fresh
+        });
+        if told {
+            tracing::error!(
+                why,
+                "the store takes no changes until it is back; validation goes on from memory"
+            );
+        }
+    }
+
+    /// Tries to bring a failed back end back. What it then holds must be what was last known, or the commit whose outcome
+    /// was in doubt.
+    fn heal(&mut self) {
+        if *self.condition.borrow() == Condition::Writable {
+            return;
+        }
+        let back = self
+            .backend
+            .reopen()
+            .map_err(StoreError::from)
+            .and_then(|()| {
+                let known = self.head.revision;
+                self.reload_head()?;
+                let found = self.head.revision;
+                if found == known || found == known.next() {
+                    Ok(())
+                } else {
+                    Err(StoreError::Away(format!(
+                        "it came back at revision {}, not {}",
+                        found.0, known.0
+                    )))
+                }
+            });
+        match back {
+            Ok(()) => {
+                self.condition.send_replace(Condition::Writable);
+                tracing::info!(
+                    revision = self.head.revision.0,
+                    "the store takes changes again"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store is not back yet");
+                std::thread::sleep(REOPEN_PAUSE);
+            }
+        }
+    }
+
+    fn write_anchor(&mut self) {
+        if let Some(anchor) = &mut self.anchor
+            && let Err(error) = anchor.write(&self.keyring, &self.head)
+        {
+            tracing::error!(%error, "the anchor could not be written");
+        }
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Away(why) => Self::Away(why),
+            Fault::Corrupt(why) => Self::Corrupt(seal::Corrupt {
+                key: "?".into(),
+                wrong: why,
+            }),
+        }
+    }
+}

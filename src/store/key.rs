@@ -1,0 +1,162 @@
+//! The key space: which rows there are, and how their keys are spelled. Each family has a readable prefix, so that a key in an
+//! error message says what it is.
+
+use super::backend::Key;
+use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
+use crate::domain::secret::Digest;
+use crate::domain::time::Timestamp;
+
+/// The row that speaks of all others; no family contains it.
+pub const HEAD: &[u8] = b"head";
+
+pub const ACCOUNTS: &[u8] = b"account/";
+pub const PRINCIPALS: &[u8] = b"principal/";
+pub const ROLES: &[u8] = b"role/";
+pub const TOKENS: &[u8] = b"token/";
+pub const IMPORTS: &[u8] = b"import/";
+pub const EVENTS: &[u8] = b"event/";
+/// When kept answers end, oldest first.
+pub const REPLAY_ENDS: &[u8] = b"replay-end/";
+
+#[must_use]
+pub fn account(id: &str) -> Key {
+    join(&[ACCOUNTS, id.as_bytes()])
+}
+
+/// How many tokens an account has.
+#[must_use]
+pub fn tally(account: &AccountId) -> Key {
+    join(&[b"tally/", account.as_str().as_bytes()])
+}
+
+#[must_use]
+pub fn principals(account: &AccountId) -> Key {
+    join(&[PRINCIPALS, account.as_str().as_bytes(), b"/"])
+}
+
+#[must_use]
+pub fn principal(account: &AccountId, id: &PrincipalId) -> Key {
+    join(&[&principals(account), id.as_str().as_bytes()])
+}
+
+#[must_use]
+pub fn roles(account: &AccountId) -> Key {
+    join(&[ROLES, account.as_str().as_bytes(), b"/"])
+}
+
+#[must_use]
+pub fn role(account: &AccountId, id: &RoleId) -> Key {
+    join(&[&roles(account), id.as_str().as_bytes()])
+}
+
+/// How many principals have a role.
+#[must_use]
+pub fn role_tally(account: &AccountId, id: &RoleId) -> Key {
+    join(&[
+        b"role-tally/",
+        account.as_str().as_bytes(),
+        b"/",
+        id.as_str().as_bytes(),
+    ])
+}
+
+#[must_use]
+pub fn token(id: TokenId) -> Key {
+    join(&[TOKENS, id.as_bytes()])
+}
+
+/// The tokens of an account, by id.
+#[must_use]
+pub fn account_tokens(account: &AccountId) -> Key {
+    join(&[b"account-token/", account.as_str().as_bytes(), b"/"])
+}
+
+#[must_use]
+pub fn account_token(account: &AccountId, id: TokenId) -> Key {
+    join(&[&account_tokens(account), id.as_bytes()])
+}
+
+/// The token that an imported text belongs to.
+#[must_use]
+pub fn import(account: &AccountId, digest: &Digest) -> Key {
+    join(&[
+        IMPORTS,
+        account.as_str().as_bytes(),
+        b"/",
+        digest.as_bytes(),
+    ])
+}
+
+#[must_use]
+pub fn event(sequence: u64) -> Key {
+    join(&[EVENTS, &sequence.to_be_bytes()])
+}
+
+/// The sequence in an event's key.
+#[must_use]
+pub fn event_sequence(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(
+        key.strip_prefix(EVENTS)?.try_into().ok()?,
+    ))
+}
+
+/// The kept answer of a request, by the request's hash.
+#[must_use]
+pub fn replay(request: &[u8; 32]) -> Key {
+    join(&[b"replay/", request])
+}
+
+#[must_use]
+pub fn replay_end(end: Timestamp, request: &[u8; 32]) -> Key {
+    join(&[REPLAY_ENDS, &end.as_millis().to_be_bytes(), request])
+}
+
+/// The end and the request in a replay end's key.
+#[must_use]
+pub fn replay_end_parts(key: &[u8]) -> Option<(Timestamp, [u8; 32])> {
+    let (end, request) = key.strip_prefix(REPLAY_ENDS)?.split_first_chunk::<8>()?;
+    Some((
+        Timestamp::from_millis(i64::from_be_bytes(*end)),
+        request.try_into().ok()?,
+    ))
+}
+
+/// A key as it is shown to people.
+#[must_use]
+pub fn show(key: &[u8]) -> String {
+    key.escape_ascii().to_string()
+}
+
+fn join(parts: &[&[u8]]) -> Key {
+    parts.concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_account_s_rows_never_stand_among_another_s() {
+        let (short, long) = (
+            AccountId::parse("acme").unwrap(),
+            AccountId::parse("acme-2").unwrap(),
+        );
+        let id = TokenId::parse("0123456789ABCDEFGHIJKL").unwrap();
+        assert!(account_token(&short, id).starts_with(&account_tokens(&short)));
+        assert!(!account_token(&long, id).starts_with(&account_tokens(&short)));
+    }
+
+    #[test]
+    fn keys_are_read_back() {
+        assert_eq!(event_sequence(&event(77)), Some(77));
+        let end = Timestamp::from_millis(5);
+        assert_eq!(
+            replay_end_parts(&replay_end(end, &[9; 32])),
+            Some((end, [9; 32]))
+        );
+        assert_eq!(
+            show(&event(1)),
+            "event/\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01"
+        );
+    }
+}

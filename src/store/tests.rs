@@ -1,0 +1,453 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::memory::{Aftermath, MemoryBackend};
+use super::open::{OpenError, Place, open, open_backend};
+use super::record::{LoggedEvent, Tally};
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::event::{Event, EventKind, Origin};
+use crate::domain::id::AccountId;
+use crate::domain::time::Timestamp;
+use crate::random::testing::SeededRandom;
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)))
+}
+
+fn keyring() -> Arc<Keyring> {
+    Arc::new(Keyring::generate(&SeededRandom::new(9)))
+}
+
+fn over(backend: &Arc<MemoryBackend>) -> Result<Store, OpenError> {
+    let backend: Arc<dyn Backend> = Arc::clone(backend) as _;
+    open_backend(backend, keyring(), clock(), &SeededRandom::new(1)).map(|opened| opened.store)
+}
+
+fn name(text: &str) -> Key {
+    text.as_bytes().into()
+}
+
+fn add(store: &Store, key: &str, count: u64) -> Result<Committed<u64>, StoreError> {
+    let key = name(key);
+    store.update_blocking(move |view| {
+        let next = Tally(view.get::<Tally>(&key)?.unwrap_or_default().0 + count);
+        view.put(key.clone(), &next)?;
+        view.log(event("counted"));
+        Ok::<_, StoreError>(next.0)
+    })
+}
+
+fn event(subject: &str) -> Event {
+    Event {
+        kind: EventKind::TokenCreated,
+        account: AccountId::parse("acme").unwrap(),
+        subject: subject.into(),
+        origin: Origin::keyward(),
+        details: BTreeMap::new(),
+    }
+}
+
+fn events(store: &Store) -> Vec<LoggedEvent> {
+    let wanted = Wanted {
+        prefix: key::EVENTS.into(),
+        after: None,
+        direction: Direction::Forward,
+        limit: 1_000,
+    };
+    store
+        .scan_blocking(&wanted)
+        .unwrap()
+        .into_iter()
+        .map(|(_, event)| event.unwrap())
+        .collect()
+}
+
+#[test]
+fn five_workers_with_ten_increments_each_make_fifty() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = over(&backend).unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..5 {
+            threads.spawn(|| (0..10).for_each(|_| drop(add(&store, "n", 1).unwrap())));
+        }
+    });
+    assert_eq!(
+        store.get_blocking::<Tally>(&name("n")).unwrap(),
+        Some(Tally(50))
+    );
+    let lines = events(&store);
+    let indexes: Vec<u64> = lines.iter().map(|line| line.chain_index).collect();
+    assert_eq!(
+        indexes,
+        (1..=50).collect::<Vec<_>>(),
+        "one event for each change, chained without a gap"
+    );
+}
+
+#[test]
+fn a_refused_change_writes_neither_rows_nor_events() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = over(&backend).unwrap();
+    let refused = store.update_blocking(|view| {
+        view.put(name("n"), &Tally(1))?;
+        view.log(event("never"));
+        Err::<(), _>(StoreError::Busy)
+    });
+    assert_eq!(refused.unwrap_err(), StoreError::Busy);
+    assert_eq!(store.get_blocking::<Tally>(&name("n")).unwrap(), None);
+    assert!(events(&store).is_empty());
+    assert_eq!(store.revision(), Revision(0));
+}
+
+#[test]
+fn a_panicking_change_fails_alone() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = over(&backend).unwrap();
+    let failed =
+        store.update_blocking(|_| -> Result<(), StoreError> { panic!("a bug, on purpose") });
+    assert!(matches!(failed, Err(StoreError::Away(_))));
+    assert_eq!(add(&store, "n", 1).unwrap().value, 1);
+}
+
+#[test]
+fn a_record_ends_at_the_limit_of_a_row() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = over(&backend).unwrap();
+    let put = |length: usize| {
+        store.update_blocking(move |view| {
+            // A pointer's payload is its text, a tag and three bytes of length.
+            view.put(name("p"), &record::Pointer("x".repeat(length - 4)))?;
+            Ok::<_, StoreError>(())
+        })
+    };
+    assert!(put(view::MAX_PAYLOAD).is_ok());
+    assert!(matches!(
+        put(view::MAX_PAYLOAD + 1),
+        Err(StoreError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn followers_hear_every_commit_with_its_rows() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = over(&backend).unwrap();
+    let mut changes = store.follow(store.revision());
+    for count in 1..=3 {
+        add(&store, "n", 1).unwrap();
+        let changed = changes.next(SOON).unwrap().unwrap();
+        assert_eq!(changed.revision, Revision(count));
+        let row = changed
+            .rows
+            .iter()
+            .find(|(key, _)| *key == name("n"))
+            .unwrap();
+        assert_eq!(
+            Tally::decode(row.1.as_ref().unwrap()).unwrap(),
+            Tally(count)
+        );
+    }
+    assert!(changes.next(Duration::ZERO).unwrap().is_none());
+}
+
+#[test]
+fn what_was_tampered_with_is_found_when_the_store_is_opened() {
+    let build = || {
+        let backend = Arc::new(MemoryBackend::new());
+        let store = over(&backend).unwrap();
+        add(&store, "n", 1).unwrap();
+        add(&store, "m", 1).unwrap();
+        let old = backend.rows()[&name("n")].clone();
+        add(&store, "n", 1).unwrap();
+        (backend, old)
+    };
+    let reopen = |backend: &MemoryBackend| {
+        let rows = backend.rows();
+        let newest = rows[key::HEAD].revision;
+        over(&Arc::new(MemoryBackend::with_rows(newest, rows))).map(|_| ())
+    };
+    let (untouched, _) = build();
+    assert!(reopen(&untouched).is_ok());
+    let tampers: [(&str, fn(&MemoryBackend, &backend::Row)); 6] = [
+        ("a changed row", |backend, _| {
+            let mut bytes = backend.rows()[&name("n")].bytes.to_vec();
+            bytes[6] ^= 1;
+            backend.tamper(b"n", Some(&bytes));
+        }),
+        ("a removed row", |backend, _| backend.tamper(b"m", None)),
+        ("swapped rows", |backend, _| {
+            let rows = backend.rows();
+            backend.tamper(b"n", Some(&rows[&name("m")].bytes));
+        }),
+        ("an added row", |backend, _| {
+            let rows = backend.rows();
+            backend.tamper(b"x", Some(&rows[&name("m")].bytes));
+        }),
+        ("a removed event", |backend, _| {
+            let event = backend
+                .rows()
+                .into_keys()
+                .find(|key| key.starts_with(key::EVENTS))
+                .unwrap();
+            backend.tamper(&event, None);
+        }),
+        ("a removed head", |backend, _| {
+            backend.tamper(key::HEAD, None)
+        }),
+    ];
+    for (what, tamper) in tampers {
+        let (backend, old) = build();
+        tamper(&backend, &old);
+        let rows = backend.rows();
+        let newest = rows.values().map(|row| row.revision).max().unwrap();
+        let refused = over(&Arc::new(MemoryBackend::with_rows(newest, rows)));
+        assert!(
+            matches!(refused, Err(OpenError::Corrupt { .. })),
+            "{what}: {refused:?}"
+        );
+    }
+    let (backend, old) = build();
+    let mut rows = backend.rows();
+    rows.insert(name("n"), old);
+    let refused = over(&Arc::new(MemoryBackend::with_rows(Revision(3), rows)));
+    assert!(
+        matches!(refused, Err(OpenError::Corrupt { .. })),
+        "a row brought back: {refused:?}"
+    );
+}
+
+#[test]
+fn a_foreign_keyring_is_refused_by_name() {
+    let backend = Arc::new(MemoryBackend::new());
+    let store = over(&backend).unwrap();
+    add(&store, "n", 1).unwrap();
+    let other = Arc::new(Keyring::generate(&SeededRandom::new(2)));
+    let rows = backend.rows();
+    let again: Arc<dyn Backend> = Arc::new(MemoryBackend::with_rows(Revision(1), rows));
+    let refused = open_backend(again, other, clock(), &SeededRandom::new(1));
+    assert!(
+        matches!(refused, Err(OpenError::KeyringWrong(_, 1))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_failed_commit_stops_changes_until_the_back_end_is_back() {
+    for aftermath in [Aftermath::Lost, Aftermath::Written] {
+        let backend = Arc::new(MemoryBackend::new());
+        let store = over(&backend).unwrap();
+        add(&store, "n", 1).unwrap();
+        backend.set_unavailable(true);
+        assert!(matches!(add(&store, "n", 1), Err(StoreError::Away(_))));
+        assert!(
+            matches!(add(&store, "m", 1), Err(StoreError::Away(_))),
+            "still away"
+        );
+        backend.set_unavailable(false);
+        wait_until_writable(&store);
+        backend.fail_next_commit(aftermath);
+        assert!(matches!(add(&store, "n", 1), Err(StoreError::Away(_))));
+        wait_until_writable(&store);
+        let expected = if aftermath == Aftermath::Written {
+            2
+        } else {
+            1
+        };
+        assert_eq!(
+            store.get_blocking::<Tally>(&name("n")).unwrap(),
+            Some(Tally(expected))
+        );
+        assert_eq!(add(&store, "n", 1).unwrap().value, expected + 1);
+        let rows = backend.rows();
+        let newest = rows[key::HEAD].revision;
+        assert!(
+            over(&Arc::new(MemoryBackend::with_rows(newest, rows))).is_ok(),
+            "and it is whole"
+        );
+    }
+}
+
+fn wait_until_writable(store: &Store) {
+    let mut condition = store.condition();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let writable = runtime.block_on(async {
+        tokio::time::timeout(
+            SOON,
+            condition.wait_for(|condition| *condition == Condition::Writable),
+        )
+        .await
+        .is_ok()
+    });
+    assert!(writable, "the store came back");
+}
+
+struct Disk {
+    dir: tempfile::TempDir,
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            data_dir: self.dir.path().join("data"),
+            keyring_file: None,
+            sled: sled::Options::default(),
+        }
+    }
+
+    fn open(&self) -> Result<open::Opened, OpenError> {
+        open(&self.place(), clock(), &SeededRandom::new(4))
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join("data").join(name)
+    }
+
+    /// Every file with its content.
+    fn files(&self) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut dirs = vec![self.dir.path().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+            {
+                if entry.is_dir() {
+                    dirs.push(entry)
+                } else {
+                    drop(files.insert(entry.clone(), std::fs::read(&entry).unwrap()))
+                }
+            }
+        }
+        files
+    }
+
+    /// Opens, adds to `n`, and closes again.
+    fn session(&self, times: u64) {
+        let opened = self.open().unwrap();
+        for _ in 0..times {
+            add(&opened.store, "n", 1).unwrap();
+        }
+        close(opened);
+    }
+}
+
+fn close(opened: open::Opened) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(opened.store.close());
+}
+
+#[test]
+fn a_store_on_disk_is_there_after_it_was_closed() {
+    let disk = Disk::new();
+    disk.session(3);
+    let opened = disk.open().unwrap();
+    assert!(!opened.empty);
+    assert_eq!(
+        opened.store.get_blocking::<Tally>(&name("n")).unwrap(),
+        Some(Tally(3))
+    );
+    assert!(
+        matches!(disk.open(), Err(OpenError::InUse(_))),
+        "a second one is refused"
+    );
+    close(opened);
+}
+
+#[test]
+fn a_store_without_its_keyring_or_anchor_is_refused_and_left_as_it_was() {
+    for (missing, replaced) in [
+        ("keyring", false),
+        ("anchor", false),
+        ("keyring", true),
+        ("anchor", true),
+    ] {
+        let disk = Disk::new();
+        disk.session(1);
+        std::fs::remove_file(disk.path(missing)).unwrap();
+        if replaced {
+            let other = Disk::new();
+            other.session(1);
+            let random = SeededRandom::new(77);
+            if missing == "keyring" {
+                crate::keyring::file::write(&disk.path("keyring"), &Keyring::generate(&random))
+                    .unwrap();
+            } else {
+                std::fs::write(disk.path("anchor"), b"nonsense").unwrap();
+            }
+        }
+        let before = disk.files();
+        let refused = disk.open();
+        let expected = match (missing, replaced) {
+            ("keyring", false) => matches!(refused, Err(OpenError::KeyringMissing(_))),
+            ("keyring", true) => matches!(refused, Err(OpenError::KeyringWrong(..))),
+            _ => matches!(refused, Err(OpenError::Anchor { .. })),
+        };
+        assert!(expected, "{missing}: {refused:?}");
+        assert_eq!(disk.files(), before, "{missing}");
+    }
+}
+
+#[test]
+fn a_store_that_was_rolled_back_is_told_by_its_anchor() {
+    let disk = Disk::new();
+    disk.session(1);
+    let old = disk.files();
+    disk.session(2);
+    let anchor = std::fs::read(disk.path("anchor")).unwrap();
+    std::fs::remove_dir_all(disk.path("store")).unwrap();
+    for (path, content) in &old {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    std::fs::write(disk.path("anchor"), anchor).unwrap();
+    let refused = disk.open();
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::RolledBack {
+                anchored: Revision(3),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    std::fs::remove_dir_all(disk.path("store")).unwrap();
+    let refused = disk.open();
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::RolledBack {
+                found: Revision(0),
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_crash_between_the_first_files_is_no_loss() {
+    for kept in [&["keyring"][..], &["keyring", "anchor"]] {
+        let disk = Disk::new();
+        let opened = disk.open().unwrap();
+        close(opened);
+        std::fs::remove_dir_all(disk.path("store")).unwrap();
+        if !kept.contains(&"anchor") {
+            std::fs::remove_file(disk.path("anchor")).unwrap();
+        }
+        disk.session(1);
+    }
+}
