@@ -13,6 +13,7 @@ pub mod feed;
 pub mod key;
 pub mod memory;
 pub mod open;
+mod reader;
 pub mod record;
 pub mod seal;
 pub mod sled;
@@ -21,16 +22,17 @@ pub mod view;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use anchor::Anchor;
-use backend::{Backend, Direction, Follow, Gone, Key, Range, Revision};
+use backend::{Backend, Key, Revision};
 use committer::{Committer, Job};
 use record::{Head, Record};
 use seal::Corrupt;
+
+pub use reader::{Changed, Changes, Reader, Wanted};
 pub use view::View;
 
 use crate::clock::Clock;
@@ -91,8 +93,7 @@ pub struct Committed<T> {
 /// A handle to the store; clones are handles to the same one.
 #[derive(Clone)]
 pub struct Store {
-    backend: Arc<dyn Backend>,
-    keyring: Arc<Keyring>,
+    reader: Reader,
     jobs: SyncSender<Box<dyn Job>>,
     condition: watch::Receiver<Condition>,
     /// Dropped last: whoever waits on it knows that the committer has stopped.
@@ -102,7 +103,7 @@ pub struct Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("backend", &self.backend)
+            .field("reader", &self.reader)
             .finish_non_exhaustive()
     }
 }
@@ -134,8 +135,7 @@ impl Store {
                 drop(running);
             })?;
         Ok(Self {
-            backend,
-            keyring,
+            reader: Reader { backend, keyring },
             jobs,
             condition,
             stopped,
@@ -144,8 +144,8 @@ impl Store {
 
     /// One record.
     pub async fn get<R: Record + Send + 'static>(&self, key: Key) -> Result<Option<R>, StoreError> {
-        let store = self.clone();
-        on_blocking_thread(move || store.get_blocking(&key)).await
+        let reader = self.reader.clone();
+        on_blocking_thread(move || reader.get(&key)).await
     }
 
     /// A page of records, with their keys.
@@ -164,8 +164,8 @@ impl Store {
         &self,
         wanted: Wanted,
     ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
-        let store = self.clone();
-        on_blocking_thread(move || store.scan_blocking(&wanted)).await
+        let reader = self.reader.clone();
+        on_blocking_thread(move || reader.scan(&wanted)).await
     }
 
     /// Runs a change, perhaps more than once, and answers when what it wrote is durable. Nothing is written when it fails.
@@ -194,19 +194,10 @@ impl Store {
             .unwrap_or_else(|_| Err(StoreError::Away("it is shutting down".into()).into()))
     }
 
-    /// The newest durable revision. Whoever loads rows after asking, and then follows from here, misses nothing.
+    /// Reads from a thread that may block.
     #[must_use]
-    pub fn revision(&self) -> Revision {
-        self.backend.revision()
-    }
-
-    /// Every commit after a revision, without a gap.
-    #[must_use]
-    pub fn follow(&self, after: Revision) -> Changes {
-        Changes {
-            feed: self.backend.follow(after),
-            keyring: Arc::clone(&self.keyring),
-        }
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// Whether changes are taken, as it turns.
@@ -221,32 +212,6 @@ impl Store {
         let mut stopped = self.stopped.clone();
         drop(self);
         while stopped.changed().await.is_ok() {}
-    }
-
-    /// One record, from a thread that may block.
-    pub fn get_blocking<R: Record>(&self, key: &Key) -> Result<Option<R>, StoreError> {
-        let Some(row) = self.backend.get(key)? else {
-            return Ok(None);
-        };
-        let opened = seal::open(&self.keyring, key, &row)?;
-        Ok(Some(
-            R::decode(opened.payload).map_err(|wrong| Corrupt::new(key, wrong))?,
-        ))
-    }
-
-    /// A page of records, from a thread that may block.
-    pub fn scan_blocking<R: Record>(
-        &self,
-        wanted: &Wanted,
-    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
-        let rows = self.backend.scan(wanted.range())?;
-        let read = |(key, row): (Key, backend::Row)| {
-            let record = seal::open(&self.keyring, &key, &row).and_then(|opened| {
-                R::decode(opened.payload).map_err(|wrong| Corrupt::new(&key, wrong))
-            });
-            (key, record)
-        };
-        Ok(rows.into_iter().map(read).collect())
     }
 
     fn submit<T, E, F>(&self, change: F) -> Result<oneshot::Receiver<Result<Committed<T>, E>>, E>
@@ -267,69 +232,6 @@ impl Store {
                 Err(StoreError::Away("it is shutting down".into()).into())
             }
         }
-    }
-}
-
-/// Which rows a scan reads; see [`Range`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
-    pub prefix: Key,
-    pub after: Option<Key>,
-    pub direction: Direction,
-    pub limit: usize,
-}
-
-impl Wanted {
-    fn range(&self) -> Range<'_> {
-        Range {
-            prefix: &self.prefix,
-            after: self.after.as_deref(),
-            direction: self.direction,
-            limit: self.limit,
-        }
-    }
-}
-
-/// The store's changes, one commit at a time.
-#[derive(Debug)]
-pub struct Changes {
-    feed: Box<dyn Follow>,
-    keyring: Arc<Keyring>,
-}
-
-/// One commit: the payload of each row that it wrote, `None` where it deleted.
-#[derive(Debug)]
-pub struct Changed {
-    pub revision: Revision,
-    pub rows: Vec<(Key, Option<Vec<u8>>)>,
-}
-
-impl Changes {
-    /// The next commit, or `None` when none comes within `patience`. May block.
-    pub fn next(&mut self, patience: Duration) -> Result<Option<Changed>, Gone> {
-        let Some(commit) = self.feed.next(patience)? else {
-            return Ok(None);
-        };
-        let open = |(name, bytes): &(Key, Option<Arc<[u8]>>)| {
-            let Some(bytes) = bytes else {
-                return Ok((name.clone(), None));
-            };
-            let row = backend::Row {
-                revision: commit.revision,
-                bytes: Arc::clone(bytes),
-            };
-            let opened = seal::open(&self.keyring, name, &row).map_err(|_| Gone)?;
-            Ok((name.clone(), Some(opened.payload.to_vec())))
-        };
-        let rows = commit
-            .writes
-            .iter()
-            .map(open)
-            .collect::<Result<_, Gone>>()?;
-        Ok(Some(Changed {
-            revision: commit.revision,
-            rows,
-        }))
     }
 }
 

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::backend::Direction;
+
 use super::memory::{Aftermath, MemoryBackend};
 use super::open::{OpenError, Place, open, open_backend};
 use super::record::{LoggedEvent, Tally};
@@ -58,7 +60,8 @@ fn events(store: &Store) -> Vec<LoggedEvent> {
         limit: 1_000,
     };
     store
-        .scan_blocking(&wanted)
+        .reader()
+        .scan(&wanted)
         .unwrap()
         .into_iter()
         .map(|(_, event)| event.unwrap())
@@ -75,7 +78,7 @@ fn five_workers_with_ten_increments_each_make_fifty() {
         }
     });
     assert_eq!(
-        store.get_blocking::<Tally>(&name("n")).unwrap(),
+        store.reader().get::<Tally>(&name("n")).unwrap(),
         Some(Tally(50))
     );
     let lines = events(&store);
@@ -97,9 +100,9 @@ fn a_refused_change_writes_neither_rows_nor_events() {
         Err::<(), _>(StoreError::Busy)
     });
     assert_eq!(refused.unwrap_err(), StoreError::Busy);
-    assert_eq!(store.get_blocking::<Tally>(&name("n")).unwrap(), None);
+    assert_eq!(store.reader().get::<Tally>(&name("n")).unwrap(), None);
     assert!(events(&store).is_empty());
-    assert_eq!(store.revision(), Revision(0));
+    assert_eq!(store.reader().revision(), Revision(0));
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn a_record_ends_at_the_limit_of_a_row() {
 fn followers_hear_every_commit_with_its_rows() {
     let backend = Arc::new(MemoryBackend::new());
     let store = over(&backend).unwrap();
-    let mut changes = store.follow(store.revision());
+    let mut changes = store.reader().follow(store.reader().revision());
     for count in 1..=3 {
         add(&store, "n", 1).unwrap();
         let changed = changes.next(SOON).unwrap().unwrap();
@@ -256,7 +259,7 @@ fn a_failed_commit_stops_changes_until_the_back_end_is_back() {
             1
         };
         assert_eq!(
-            store.get_blocking::<Tally>(&name("n")).unwrap(),
+            store.reader().get::<Tally>(&name("n")).unwrap(),
             Some(Tally(expected))
         );
         assert_eq!(add(&store, "n", 1).unwrap().value, expected + 1);
@@ -356,7 +359,7 @@ fn a_store_on_disk_is_there_after_it_was_closed() {
     let opened = disk.open().unwrap();
     assert!(!opened.empty);
     assert_eq!(
-        opened.store.get_blocking::<Tally>(&name("n")).unwrap(),
+        opened.store.reader().get::<Tally>(&name("n")).unwrap(),
         Some(Tally(3))
     );
     assert!(

@@ -1,0 +1,194 @@
+//! Rows into the read model: one at a time as they change, or all of them.
+
+use std::sync::Arc;
+
+use super::{Directory, Member};
+use crate::domain::account::Account;
+use crate::domain::grant::Grants;
+use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
+use crate::domain::principal::Principal;
+use crate::domain::role::Role;
+use crate::domain::token::Token;
+use crate::store::backend::{Direction, Key};
+use crate::store::key;
+use crate::store::record::{Pointer, Record};
+use crate::store::seal::Corrupt;
+use crate::store::{Changed, Reader, StoreError, Wanted};
+
+/// Rows read at a time.
+const PAGE: usize = 1_000;
+
+impl Directory {
+    /// Takes in one commit. A reader may see part of it until `revision` says that all of it is there.
+    pub(super) fn apply(&self, changed: &Changed) -> Result<(), Corrupt> {
+        for (name, payload) in &changed.rows {
+            self.set(name, payload.as_deref())?;
+        }
+        self.revision.send_replace(changed.revision);
+        Ok(())
+    }
+
+    /// Everything in the store, in place of what is here. What is gone from the store goes first from here: a token that was
+    /// deactivated or deleted while nobody listened is refused before anything else is put right.
+    pub(super) fn load(&self, store: &Reader) -> Result<(), StoreError> {
+        let revision = store.revision();
+        let fresh = Self::default();
+        for family in [
+            key::ACCOUNTS,
+            key::ROLES,
+            key::PRINCIPALS,
+            key::TOKENS,
+            key::IMPORTS,
+        ] {
+            fresh.load_family(store, family)?;
+        }
+        self.replace_with(&fresh);
+        self.revision.send_replace(revision);
+        Ok(())
+    }
+
+    fn load_family(&self, store: &Reader, family: &[u8]) -> Result<(), StoreError> {
+        let mut after: Option<Key> = None;
+        loop {
+            let wanted = Wanted {
+                prefix: family.into(),
+                after,
+                direction: Direction::Forward,
+                limit: PAGE,
+            };
+            let page = store.scan::<Raw>(&wanted)?;
+            for (name, payload) in &page {
+                let payload = payload.as_ref().map_err(Clone::clone)?;
+                self.set(name, Some(&payload.0))?;
+            }
+            match page.into_iter().last() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn replace_with(&self, fresh: &Self) {
+        replace(&self.tokens, &fresh.tokens);
+        replace(&self.imports, &fresh.imports);
+        replace(&self.accounts, &fresh.accounts);
+        replace(&self.roles, &fresh.roles);
+        replace(&self.principals, &fresh.principals);
+    }
+
+    /// Takes in one row; rows that decisions do not need are passed over.
+    fn set(&self, name: &Key, payload: Option<&[u8]>) -> Result<(), Corrupt> {
+        let corrupt = |wrong: String| Corrupt::new(name, wrong);
+        let text = |bytes: &[u8]| {
+            String::from_utf8(bytes.to_vec()).map_err(|_| corrupt("its key is no text".into()))
+        };
+        if let Some(id) = name.strip_prefix(key::TOKENS) {
+            let id = TokenId::parse(&text(id)?)
+                .ok_or_else(|| corrupt("its key is no token id".into()))?;
+            put(&self.tokens, id, decode::<Token>(payload).map_err(corrupt)?);
+        } else if let Some(rest) = name.strip_prefix(key::IMPORTS) {
+            let digest = rest
+                .last_chunk::<32>()
+                .ok_or_else(|| corrupt("its key has no digest".into()))?;
+            let pointer = payload.map(Pointer::decode).transpose().map_err(corrupt)?;
+            let id = pointer.and_then(|pointer| TokenId::parse(&pointer.0));
+            match id {
+                Some(id) => drop(self.imports.pin().insert(*digest, id)),
+                None => drop(self.imports.pin().remove(digest)),
+            }
+        } else if let Some(id) = name.strip_prefix(key::ACCOUNTS) {
+            let id = AccountId::parse(&text(id)?).map_err(corrupt)?;
+            put(
+                &self.accounts,
+                id,
+                decode::<Account>(payload).map_err(corrupt)?,
+            );
+        } else if let Some(rest) = name.strip_prefix(key::PRINCIPALS) {
+            let (account, id) = in_account(&text(rest)?).map_err(corrupt)?;
+            let id = PrincipalId::parse(&id).map_err(corrupt)?;
+            let principal = payload
+                .map(Principal::decode)
+                .transpose()
+                .map_err(corrupt)?;
+            let member = principal.map(|principal| Arc::new(self.member_of(principal)));
+            put(&self.principals, (account, id), member);
+        } else if let Some(rest) = name.strip_prefix(key::ROLES) {
+            let (account, id) = in_account(&text(rest)?).map_err(corrupt)?;
+            let id = RoleId::parse(&id).map_err(corrupt)?;
+            put(
+                &self.roles,
+                (account.clone(), id.clone()),
+                decode::<Role>(payload).map_err(corrupt)?,
+            );
+            self.recompile(&account, &id);
+        }
+        Ok(())
+    }
+
+    fn member_of(&self, principal: Principal) -> Member {
+        let roles = self.roles.pin();
+        let own = principal
+            .roles
+            .iter()
+            .filter_map(|id| roles.get(&(principal.account.clone(), id.clone())));
+        let grants = Grants::union(own.map(|role| &role.grants));
+        Member { principal, grants }
+    }
+
+    /// A role changed: so did what its principals may do.
+    fn recompile(&self, account: &AccountId, role: &RoleId) {
+        let principals = self.principals.pin();
+        for (name, member) in &principals {
+            if name.0 == *account && member.principal.roles.contains(role) {
+                principals.insert(
+                    name.clone(),
+                    Arc::new(self.member_of(member.principal.clone())),
+                );
+            }
+        }
+    }
+}
+
+/// A payload that is decoded by its key.
+struct Raw(Vec<u8>);
+
+impl Record for Raw {
+    fn encode(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
+    fn decode(payload: &[u8]) -> Result<Self, String> {
+        Ok(Self(payload.to_vec()))
+    }
+}
+
+fn decode<R: Record>(payload: Option<&[u8]>) -> Result<Option<Arc<R>>, String> {
+    payload
+        .map(R::decode)
+        .transpose()
+        .map(|record| record.map(Arc::new))
+}
+
+fn in_account(rest: &str) -> Result<(AccountId, String), String> {
+    let (account, id) = rest.split_once('/').ok_or("its key names no account")?;
+    Ok((AccountId::parse(account)?, id.to_owned()))
+}
+
+fn put<K: std::hash::Hash + Eq, V>(map: &papaya::HashMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.pin().insert(key, value)),
+        None => drop(map.pin().remove(&key)),
+    }
+}
+
+/// Makes one map like another: removals first.
+fn replace<K: std::hash::Hash + Eq + Clone, V: Clone>(
+    map: &papaya::HashMap<K, V>,
+    fresh: &papaya::HashMap<K, V>,
+) {
+    let (map, fresh) = (map.pin(), fresh.pin());
+    map.retain(|key, _| fresh.contains_key(key));
+    for (key, value) in &fresh {
+        map.insert(key.clone(), value.clone());
+    }
+}

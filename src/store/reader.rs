@@ -1,0 +1,118 @@
+//! Reading the store: one record, a page of them, or every commit as it happens. Calls may block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StoreError;
+use super::backend::{Backend, Direction, Follow, Gone, Key, Range, Revision, Row};
+use super::record::Record;
+use super::seal::{self, Corrupt};
+use crate::keyring::Keyring;
+
+/// A handle for reading; it does not keep the committer running.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) keyring: Arc<Keyring>,
+}
+
+/// Which rows a scan reads; see [`Range`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    pub prefix: Key,
+    pub after: Option<Key>,
+    pub direction: Direction,
+    pub limit: usize,
+}
+
+impl Reader {
+    /// One record.
+    pub fn get<R: Record>(&self, key: &Key) -> Result<Option<R>, StoreError> {
+        match self.backend.get(key)? {
+            Some(row) => Ok(Some(self.read(key, &row)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A page of records with their keys, where a corrupt one does not hide the others.
+    pub fn scan<R: Record>(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+        let range = Range {
+            prefix: &wanted.prefix,
+            after: wanted.after.as_deref(),
+            direction: wanted.direction,
+            limit: wanted.limit,
+        };
+        let rows = self.backend.scan(range)?;
+        let read = |(key, row): (Key, Row)| {
+            let record = self.read(&key, &row);
+            (key, record)
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// The newest durable revision. Whoever loads rows after asking, and then follows from here, misses nothing.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.backend.revision()
+    }
+
+    /// Every commit after a revision, without a gap.
+    #[must_use]
+    pub fn follow(&self, after: Revision) -> Changes {
+        Changes {
+            feed: self.backend.follow(after),
+            keyring: Arc::clone(&self.keyring),
+        }
+    }
+
+    fn read<R: Record>(&self, key: &Key, row: &Row) -> Result<R, Corrupt> {
+        let opened = seal::open(&self.keyring, key, row)?;
+        R::decode(opened.payload).map_err(|wrong| Corrupt::new(key, wrong))
+    }
+}
+
+/// The store's changes, one commit at a time.
+#[derive(Debug)]
+pub struct Changes {
+    feed: Box<dyn Follow>,
+    keyring: Arc<Keyring>,
+}
+
+/// One commit: the payload of each row that it wrote, `None` where it deleted.
+#[derive(Debug)]
+pub struct Changed {
+    pub revision: Revision,
+    pub rows: Vec<(Key, Option<Vec<u8>>)>,
+}
+
+impl Changes {
+    /// The next commit, or `None` when none comes within `patience`.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Changed>, Gone> {
+        let Some(commit) = self.feed.next(patience)? else {
+            return Ok(None);
+        };
+        let open = |(name, bytes): &(Key, Option<Arc<[u8]>>)| {
+            let Some(bytes) = bytes else {
+                return Ok((name.clone(), None));
+            };
+            let row = Row {
+                revision: commit.revision,
+                bytes: Arc::clone(bytes),
+            };
+            let opened = seal::open(&self.keyring, name, &row).map_err(|_| Gone)?;
+            Ok((name.clone(), Some(opened.payload.to_vec())))
+        };
+        let rows = commit
+            .writes
+            .iter()
+            .map(open)
+            .collect::<Result<_, Gone>>()?;
+        Ok(Some(Changed {
+            revision: commit.revision,
+            rows,
+        }))
+    }
+}

@@ -1,0 +1,374 @@
+//! The hot path: presented credentials → token → secret → decision. It reads memory alone, and waits for nothing.
+//!
+//! A guesser learns nothing from the time that an answer takes: whatever is presented, one HMAC is made for each loaded key
+//! and compared with as many digests, dummies included.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq as _;
+
+use crate::clock::Clock;
+use crate::directory::{Directory, Member};
+use crate::domain::account::Account;
+use crate::domain::decision::{self, DenyReason, Question, Step, Subject, Unfound, Verdict};
+use crate::domain::grant::Grants;
+use crate::domain::id::{AccountId, TokenId};
+use crate::domain::limits;
+use crate::domain::operator::Scope;
+use crate::domain::presented::{self, Claim, Presented};
+use crate::domain::secret::{Digest, KeyId, Secret, SecretState};
+use crate::domain::text::{self, Environment};
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::keyring::{self, KEYS, Key, Keyring};
+use crate::marks::{Mark, Marks};
+use crate::store::backend::Revision;
+
+/// Decides on presented credentials.
+#[derive(Debug)]
+pub struct Validator {
+    directory: Arc<Directory>,
+    keyring: Arc<Keyring>,
+    environment: Environment,
+    clock: Arc<dyn Clock>,
+    marks: Arc<Marks>,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    pub presented: Option<Presented<'a>>,
+    /// Whom the caller may ask about.
+    pub scope: &'a Scope,
+    /// Only tokens of this account are good; finds imported texts.
+    pub account: Option<&'a AccountId>,
+    pub question: Question<'a>,
+    /// Tell every step, and leave no mark.
+    pub dry_run: bool,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub verdict: Verdict,
+    /// Whose credentials they are; only once the secret has matched.
+    pub identity: Option<Identity>,
+    /// In a dry run only.
+    pub steps: Vec<Step>,
+    /// The state that it was decided on.
+    pub revision: Revision,
+}
+
+/// A token whose secret was presented.
+#[derive(Debug)]
+pub struct Identity {
+    pub token: Arc<Token>,
+    pub account: Arc<Account>,
+    pub member: Option<Arc<Member>>,
+    /// Which of the token's secrets it was.
+    slot: usize,
+}
+
+impl Identity {
+    /// The end of the secret presented, where it is retiring.
+    #[must_use]
+    pub fn secret_good_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.token.secret_state(self.secret(), now) {
+            Some(SecretState::Retiring { good_until }) => Some(good_until),
+            _ => None,
+        }
+    }
+
+    /// What the token may do, within its principal's roles.
+    #[must_use]
+    pub fn effective_grants(&self) -> Grants {
+        decision::effective_grants(&self.subject())
+    }
+
+    fn secret(&self) -> &Secret {
+        &self.token.secrets[self.slot]
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            token: &self.token,
+            secret: self.secret(),
+            account: &self.account,
+            standing: self.member.as_deref().map(Member::standing),
+        }
+    }
+}
+
+impl Validator {
+    #[must_use]
+    pub fn new(
+        directory: Arc<Directory>,
+        keyring: Arc<Keyring>,
+        environment: Environment,
+        clock: Arc<dyn Clock>,
+        marks: Arc<Marks>,
+    ) -> Self {
+        Self {
+            directory,
+            keyring,
+            environment,
+            clock,
+            marks,
+        }
+    }
+
+    /// The time that this validator decides by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Decides.
+    #[must_use]
+    pub fn validate(&self, ask: &Ask<'_>) -> Answer {
+        let now = self.clock.now();
+        let revision = self.directory.revision();
+        let found = self.find(ask, now);
+        let subject = found
+            .as_ref()
+            .map(|(identity, _)| identity.subject())
+            .map_err(|unfound| *unfound);
+        let (verdict, steps) = if ask.dry_run {
+            decision::explain(
+                subject.as_ref().map_err(|unfound| *unfound),
+                &ask.question,
+                now,
+            )
+        } else {
+            (
+                decision::decide(
+                    subject.as_ref().map_err(|unfound| *unfound),
+                    &ask.question,
+                    now,
+                ),
+                Vec::new(),
+            )
+        };
+        if let (Ok((identity, digest)), false) = (&found, ask.dry_run) {
+            self.leave_marks(identity, digest, &verdict, ask, now);
+        }
+        Answer {
+            verdict,
+            identity: found.ok().map(|(identity, _)| identity),
+            steps,
+            revision,
+        }
+    }
+
+    /// The token whose secret was presented, and the secret's digest under the current key.
+    fn find(&self, ask: &Ask<'_>, now: Timestamp) -> Result<(Identity, Digest), Unfound> {
+        let claim = presented::read(ask.presented)?;
+        let candidate = if text::is_ours(claim.text.as_str()) {
+            self.own(&claim)?
+        } else {
+            self.imported(&claim, ask)
+        };
+        let slot = candidate.matching_slot(now);
+        let digest = candidate.digests.current();
+        let (Some(token), Some(slot)) = (candidate.token, slot) else {
+            return Err(Unfound::Unknown);
+        };
+        let asked_for = ask.account.is_none_or(|account| *account == token.account);
+        let account = self
+            .directory
+            .account(&token.account)
+            .ok_or(Unfound::Unknown)?;
+        if !asked_for || !ask.scope.reaches(token.account.as_str()) {
+            return Err(Unfound::Unknown);
+        }
+        let member = token
+            .principal
+            .as_ref()
+            .and_then(|id| self.directory.member(&token.account, id));
+        Ok((
+            Identity {
+                token,
+                account,
+                member,
+                slot,
+            },
+            digest,
+        ))
+    }
+
+    /// A text of ours: its id is in it, and an id presented beside it must be the same.
+    fn own(&self, claim: &Claim<'_>) -> Result<Candidate, Unfound> {
+        let text = claim.text.as_str();
+        let id = text::token_id_of(text, &self.environment).map_err(|error| match error {
+            text::TextError::Malformed => Unfound::Malformed,
+            text::TextError::WrongEnvironment => Unfound::WrongEnvironment,
+        })?;
+        let digests = Digests::under_each(&self.keyring, |key| key.secret_digest(id, text));
+        let named = claim
+            .id
+            .as_ref()
+            .is_none_or(|named| named.as_str() == id.as_str());
+        Ok(Candidate {
+            token: self.directory.token(id).filter(|_| named),
+            digests,
+            foreign: false,
+        })
+    }
+
+    /// Any other text: looked up by its digest in the account that the request names or the caller is bound to.
+    fn imported(&self, claim: &Claim<'_>, ask: &Ask<'_>) -> Candidate {
+        let nowhere = AccountId::system();
+        let bound = match ask.scope {
+            Scope::Only(own) => Some(own),
+            Scope::Every => None,
+        };
+        let account = ask.account.or(bound).unwrap_or(&nowhere);
+        let sha256 = keyring::sha256(claim.text.as_str());
+        let digests = Digests::under_each(&self.keyring, |key| key.import_digest(account, &sha256));
+        let id = digests
+            .iter()
+            .find_map(|(_, digest)| self.directory.imported(digest.as_bytes()));
+        let token = id.and_then(|id| self.directory.token(id));
+        let token = token.filter(|token| {
+            claim
+                .id
+                .as_ref()
+                .is_none_or(|named| is_named(token, named.as_str()))
+        });
+        Candidate {
+            token,
+            digests,
+            foreign: true,
+        }
+    }
+
+    fn leave_marks(
+        &self,
+        identity: &Identity,
+        digest: &Digest,
+        verdict: &Verdict,
+        ask: &Ask<'_>,
+        now: Timestamp,
+    ) {
+        let secret = identity.secret();
+        let leave = |mark| {
+            self.marks
+                .leave((identity.token.id, secret.version), mark, now)
+        };
+        match verdict.reason {
+            None if identity.token.secret_state(secret, now) == Some(SecretState::Pending) => {
+                leave(Mark::FirstUse)
+            }
+            Some(DenyReason::Superseded) => {
+                let address = ask.question.client_address;
+                leave(Mark::SupersededUsed {
+                    client_address: address
+                        .map(|address| address.to_string())
+                        .unwrap_or_default(),
+                });
+            }
+            _ => {}
+        }
+        let current = self.keyring.current().id();
+        if verdict.reason.is_none() && secret.key != current {
+            leave(Mark::Rehash {
+                key: current,
+                digest: *digest,
+            });
+        }
+    }
+}
+
+/// In Basic an imported text goes with its own user name, or with its token's id.
+fn is_named(token: &Token, name: &str) -> bool {
+    token.foreign_id.as_deref() == Some(name) || token.id.as_str() == name
+}
+
+/// A token that the text may belong to, and the text's digests.
+struct Candidate {
+    token: Option<Arc<Token>>,
+    digests: Digests,
+    foreign: bool,
+}
+
+impl Candidate {
+    /// The secret that the text is; the same comparisons are made where there is none, and no token.
+    fn matching_slot(&self, now: Timestamp) -> Option<usize> {
+        const DUMMY: Digest = Digest::new([0; Digest::LENGTH]);
+        let secrets = self.token.as_ref().map_or(&[][..], |token| &token.secrets);
+        let mut matching = None;
+        for slot in 0..limits::SECRETS_OF_TOKEN {
+            let secret = secrets.get(slot);
+            let kept = secret.map_or(&DUMMY, |secret| &secret.digest);
+            for (key, digest) in self.digests.iter() {
+                let equal = bool::from(kept.ct_eq(digest));
+                let is_it = |secret: &Secret| secret.key == key && secret.foreign == self.foreign;
+                if equal & secret.is_some_and(is_it) {
+                    matching = Some(slot);
+                }
+            }
+        }
+        matching.filter(|&slot| secrets[slot].state(now).is_some())
+    }
+}
+
+/// A text's digest under each loaded key, the current one first.
+struct Digests([Option<(KeyId, Digest)>; KEYS]);
+
+impl Digests {
+    fn under_each(keyring: &Keyring, digest: impl Fn(&Key) -> Digest) -> Self {
+        let mut keys = keyring.keys().iter();
+        Self(std::array::from_fn(|_| {
+            keys.next().map(|key| (key.id(), digest(key)))
+        }))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (KeyId, &Digest)> {
+        self.0.iter().flatten().map(|(key, digest)| (*key, digest))
+    }
+
+    fn current(&self) -> Digest {
+        self.0[0].map_or(Digest::new([0; Digest::LENGTH]), |(_, digest)| digest)
+    }
+}
+
+/// The operator that presents a token of the system account, or why it is none. It counts nothing and leaves no mark but the
+/// first use of a pending secret.
+impl Validator {
+    pub fn authenticate(
+        &self,
+        presented: Option<Presented<'_>>,
+        address: Option<std::net::IpAddr>,
+    ) -> Result<Identity, Verdict> {
+        let question = Question {
+            client_address: address,
+            ..Question::default()
+        };
+        let system = AccountId::system();
+        let ask = Ask {
+            presented,
+            scope: &Scope::Every,
+            account: Some(&system),
+            question,
+            dry_run: false,
+        };
+        let answer = self.validate(&ask);
+        match (answer.verdict.reason, answer.identity) {
+            (None, Some(identity)) => Ok(identity),
+            _ => Err(answer.verdict),
+        }
+    }
+
+    /// The directory that decisions are made on.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The id in a presented text, for the log of a refused caller; never a secret.
+    #[must_use]
+    pub fn claimed_id(&self, presented: Option<Presented<'_>>) -> Option<TokenId> {
+        let claim = presented::read(presented).ok()?;
+        text::token_id_of(claim.text.as_str(), &self.environment).ok()
+    }
+}
