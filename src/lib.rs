@@ -7,5 +7,6 @@ pub mod files;
 pub mod keyring;
 pub mod marks;
 pub mod random;
+pub mod registry;
 pub mod store;
 pub mod validator;

@@ -1,0 +1,50 @@
+//! Removes kept answers after their ten minutes, in bounded steps.
+
+use std::time::Duration;
+
+use super::{Error, Registry};
+use crate::domain::time::Timestamp;
+use crate::store::backend::{Direction, Key};
+use crate::store::record::Pointer;
+use crate::store::{Wanted, key};
+
+/// How often the sweeper looks.
+pub const EVERY: Duration = Duration::from_secs(30);
+/// Rows that one step removes at the most.
+pub const STEP: usize = 500;
+
+impl Registry {
+    /// Removes what has ended; how many answers that were. Call again while it is `STEP`.
+    pub async fn sweep_replays(&self) -> Result<usize, Error> {
+        let now = self.clock.now();
+        let wanted = Wanted {
+            prefix: key::REPLAY_ENDS.into(),
+            after: None,
+            direction: Direction::Forward,
+            limit: STEP,
+        };
+        let ends: Vec<(Key, Pointer)> = self.store.scan(wanted).await?;
+        let ended: Vec<(Key, [u8; 32])> = ends
+            .into_iter()
+            .filter_map(|(name, _)| ended(name, now))
+            .collect();
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        let count = ended.len();
+        self.commit(move |view| {
+            for (name, request) in &ended {
+                view.delete(name.clone())?;
+                view.delete(key::replay(request))?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(count)
+    }
+}
+
+fn ended(name: Key, now: Timestamp) -> Option<(Key, [u8; 32])> {
+    let (end, request) = key::replay_end_parts(&name)?;
+    (now >= end).then_some((name, request))
+}

@@ -1,0 +1,101 @@
+//! An account's tokens, by id, filtered: expired ones too.
+
+use std::collections::BTreeMap;
+
+use crate::domain::id::TokenId;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Token, TokenState};
+use crate::registry::page::{Page, Paged};
+use crate::registry::{Call, Error, Registry};
+use crate::store::backend::{Direction, Key};
+use crate::store::record::Pointer;
+use crate::store::seal::Corrupt;
+use crate::store::{Reader, StoreError, Wanted, key};
+
+/// Tokens that one page looks at, at the most; the page may then be short.
+const LOOKED_AT: usize = 2_000;
+
+/// Which tokens are wanted: all conditions hold; empty ones always do.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TokenFilter {
+    pub states: Vec<TokenState>,
+    pub principal: String,
+    pub name_prefix: String,
+    /// The token's end lies before.
+    pub expire_before: Option<Timestamp>,
+    /// Each label must be there with this value.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl TokenFilter {
+    fn wants(&self, token: &Token, now: Timestamp) -> bool {
+        let principal = token.principal.as_ref().map_or("", |id| id.as_str());
+        (self.states.is_empty() || self.states.contains(&token.state(now)))
+            && (self.principal.is_empty() || self.principal == principal)
+            && token.name.starts_with(&self.name_prefix)
+            && self
+                .expire_before
+                .is_none_or(|before| token.expire_time.is_some_and(|end| end < before))
+            && self
+                .labels
+                .iter()
+                .all(|(key, value)| token.labels.get(key) == Some(value))
+    }
+
+    fn wants_all(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Registry {
+    pub async fn list_tokens(
+        &self,
+        call: &Call,
+        named: &str,
+        filter: TokenFilter,
+        page: Page,
+    ) -> Result<Paged<Token>, Error> {
+        let account = call.account(named)?;
+        self.get_account(call, account.as_str()).await?;
+        let scope = &call.operator.scope;
+        let after = page.after(&self.keyring, scope)?;
+        let limit = if filter.wants_all() {
+            page.size
+        } else {
+            LOOKED_AT
+        };
+        let wanted = Wanted {
+            prefix: key::account_tokens(&account),
+            after,
+            direction: Direction::Forward,
+            limit,
+        };
+        let reader = self.store.reader().clone();
+        let read = tokio::task::spawn_blocking(move || read(&reader, &wanted)).await;
+        let (rows, looked_at) =
+            read.map_err(|_| StoreError::Away("a read failed unexpectedly".into()))??;
+        // A token that was deleted between two reads is no reason to think that the list has ended.
+        let limit = if looked_at < limit {
+            rows.len() + 1
+        } else {
+            rows.len()
+        };
+        let now = self.clock.now();
+        Ok(self.filtered(&page, scope, rows, limit, |token| filter.wants(token, now)))
+    }
+}
+
+/// The tokens that a page of the account's index points at, by their place in the index.
+fn read(reader: &Reader, wanted: &Wanted) -> Result<(Vec<(Key, Token)>, usize), StoreError> {
+    let index = reader.scan::<Pointer>(wanted)?;
+    let looked_at = index.len();
+    let mut tokens = Vec::with_capacity(looked_at);
+    for (name, pointer) in index {
+        let id = TokenId::parse(&pointer?.0)
+            .ok_or_else(|| Corrupt::new(&name, "it points at no token"))?;
+        if let Some(token) = reader.get(&key::token(id))? {
+            tokens.push((name, token));
+        }
+    }
+    Ok((tokens, looked_at))
+}

@@ -1,0 +1,161 @@
+//! New secrets for a token, and the life of the old ones.
+
+use std::time::Duration;
+
+use super::issue::shown_again;
+use super::{Issued, check_rights, details, put, token};
+use crate::domain::event::EventKind;
+use crate::domain::id::TokenId;
+use crate::domain::limits;
+use crate::domain::refusal::Refusal;
+use crate::domain::secret::{Place, Secret};
+use crate::domain::text;
+use crate::domain::token::{Activation, Token};
+use crate::random;
+use crate::registry::replay::Once;
+use crate::registry::{Call, Error, Kind, Registry, check_etag, refused};
+
+/// What Rekey takes.
+#[derive(Clone, Debug)]
+pub struct NewSecret {
+    pub token: String,
+    /// `None`: the account's.
+    pub grace: Option<Duration>,
+    pub activation: Activation,
+    pub etag: String,
+}
+
+impl Registry {
+    pub async fn rekey(
+        &self,
+        call: &Call,
+        new: NewSecret,
+        once: Option<Once>,
+    ) -> Result<Issued, Error> {
+        let id = TokenId::parse(&new.token)
+            .ok_or_else(|| Error::NotFound(Kind::Token, new.token.clone()))?;
+        let secret = text::assemble(&self.environment, id, &random::secret(&*self.random));
+        let digest = self.keyring.current().secret_digest(id, secret.reveal());
+        let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
+        self.commit(move |view| {
+            let (mut token, account) = token(view, &call, &new.token)?;
+            if let Some(once) = &once
+                && let Some(answered) = once.answered::<Token>(view, &keyring, &account.id)?
+            {
+                return shown_again(view, answered);
+            }
+            check_etag(&new.etag, &token.etag(), "token", &new.token)?;
+            if account.disabled {
+                return Err(refused(
+                    Refusal::AccountDisabled,
+                    "account",
+                    account.id.as_str(),
+                ));
+            }
+            check_rights(&call, &token)?;
+            let grace = new.grace.unwrap_or(account.policy.rekey_grace);
+            let now = view.now();
+            let before = token.clone();
+            let next = Secret {
+                version: token.next_version(),
+                place: Place::Current,
+                digest,
+                key: keyring.current().id(),
+                foreign: false,
+                hint: secret.hint(),
+                create_time: now,
+            };
+            token
+                .rekey(next, grace, new.activation, now)
+                .map_err(|refusal| refused(refusal, "token", &new.token))?;
+            token.touch(now);
+            put(view, Some(&before), &token)?;
+            let mut event = call.event(EventKind::TokenRekeyed, &account.id, &new.token);
+            let pending = new.activation == Activation::OnFirstUse;
+            event.details = details([
+                ("secret_version", token.last_version.to_string()),
+                ("grace_seconds", grace.as_secs().to_string()),
+                (
+                    "activation",
+                    if pending {
+                        "ON_FIRST_USE".into()
+                    } else {
+                        "AT_ONCE".into()
+                    },
+                ),
+            ]);
+            view.log(event);
+            if let Some(once) = &once {
+                once.keep(view, &keyring, &*random, &account.id, &token, Some(&secret))?;
+            }
+            Ok(Issued {
+                token,
+                secret: secret.clone(),
+            })
+        })
+        .await
+    }
+
+    /// Ends the grace of every old secret now.
+    pub async fn complete_rekey(
+        &self,
+        call: &Call,
+        id: String,
+        etag: String,
+    ) -> Result<Token, Error> {
+        self.change_secrets(call, id, etag, EventKind::RekeyCompleted, |token, now| {
+            token.complete_rekey(now)
+        })
+        .await
+    }
+
+    /// Drops the pending secret, and keeps the current one.
+    pub async fn cancel_rekey(
+        &self,
+        call: &Call,
+        id: String,
+        etag: String,
+    ) -> Result<Token, Error> {
+        self.change_secrets(call, id, etag, EventKind::RekeyCancelled, |token, now| {
+            token.cancel_rekey(now)
+        })
+        .await
+    }
+
+    async fn change_secrets(
+        &self,
+        call: &Call,
+        id: String,
+        etag: String,
+        event: EventKind,
+        change: fn(&mut Token, crate::domain::time::Timestamp) -> Result<(), Refusal>,
+    ) -> Result<Token, Error> {
+        let call = call.clone();
+        self.commit(move |view| {
+            let (mut token, account) = token(view, &call, &id)?;
+            check_etag(&etag, &token.etag(), "token", &id)?;
+            let before = token.clone();
+            let now = view.now();
+            change(&mut token, now).map_err(|refusal| refused(refusal, "token", &id))?;
+            token.touch(now);
+            put(view, Some(&before), &token)?;
+            view.log(call.event(event, &account.id, &id));
+            Ok(token)
+        })
+        .await
+    }
+}
+
+/// The grace that a request may ask for.
+pub fn check_grace(grace: Duration) -> Result<Duration, Error> {
+    if grace > limits::REKEY_GRACE {
+        return Err(Error::invalid(
+            "grace",
+            format!(
+                "must be at most {} days",
+                limits::REKEY_GRACE.as_secs() / 86_400
+            ),
+        ));
+    }
+    Ok(grace)
+}
