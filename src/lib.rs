@@ -1,3 +1,5 @@
 //! Keyward.
 pub mod api;
+pub mod config;
 pub mod store;
+pub mod telemetry;
