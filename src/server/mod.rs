@@ -1,0 +1,21 @@
+//! The server: sockets, cores, what surrounds every call, health, and the end of life.
+//!
+//! What is served is given to it as routes; it knows no domain.
+
+mod acceptor;
+mod connection;
+mod cores;
+mod drain;
+mod health;
+mod layers;
+pub mod reflection;
+mod seats;
+mod serve;
+
+pub use drain::Signals;
+pub use health::Health;
+pub use layers::CallId;
+pub use serve::{Faces, Listeners, serve};
+
+#[cfg(test)]
+mod tests;
