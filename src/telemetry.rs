@@ -12,19 +12,27 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogLevel};
 
-/// Sets up logging for the whole process, panics included. Fails where that was done before.
-pub fn init(format: LogFormat, level: LogLevel) -> Result<(), TryInitError> {
+mod lines;
+
+pub use lines::Flush;
+use lines::Lines;
+
+/// Sets up logging for the whole process, panics included. Fails where that was done before. Keep what it returns to
+/// the end of `main`, or the last lines may be missing.
+pub fn init(format: LogFormat, level: LogLevel) -> io::Result<Flush> {
     let color = io::stderr().is_terminal();
+    let (lines, flush) = Lines::start(io::stderr())?;
     match format {
-        LogFormat::Text => text(level, color, io::stderr).try_init()?,
-        LogFormat::Json => json(level, io::stderr).try_init()?,
+        LogFormat::Text => text(level, color, lines).try_init(),
+        LogFormat::Json => json(level, lines).try_init(),
     }
+    .map_err(io::Error::other)?;
     panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(flush)
 }
 
 fn text<W>(level: LogLevel, color: bool, writer: W) -> impl Subscriber + Send + Sync
