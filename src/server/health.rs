@@ -24,6 +24,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::MAX_REQUEST;
+
 /// Says what is true of this process; every clone speaks for the same one.
 #[derive(Debug, Clone)]
 pub struct Health(Arc<watch::Sender<State>>);
@@ -74,7 +76,7 @@ impl Health {
 
     /// The gRPC service that answers from this.
     pub(super) fn service(&self) -> HealthServer<Self> {
-        HealthServer::new(self.clone())
+        HealthServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST)
     }
 
     #[cfg(test)]

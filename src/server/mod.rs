@@ -17,5 +17,8 @@ pub use health::Health;
 pub use layers::CallId;
 pub use serve::{Faces, Listeners, serve};
 
+/// Bytes of one request's message, of every service (tonic's default is 4 MiB).
+pub const MAX_REQUEST: usize = 64 * 1024;
+
 #[cfg(test)]
 mod tests;

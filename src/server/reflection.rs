@@ -6,6 +6,8 @@
 use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
+use super::MAX_REQUEST;
+
 /// Adds reflection over the `contract`'s descriptors (an encoded `FileDescriptorSet` with all its imports), health's and
 /// the error details'.
 ///
@@ -14,9 +16,11 @@ use tonic_reflection::server::Builder;
 #[must_use]
 pub fn add(routes: Routes, contract: &'static [u8]) -> Routes {
     const VALID: &str = "descriptors compiled into the program are valid";
+    let new = builder(contract).build_v1().expect(VALID);
+    let old = builder(contract).build_v1alpha().expect(VALID);
     routes
-        .add_service(builder(contract).build_v1().expect(VALID))
-        .add_service(builder(contract).build_v1alpha().expect(VALID))
+        .add_service(new.max_decoding_message_size(MAX_REQUEST))
+        .add_service(old.max_decoding_message_size(MAX_REQUEST))
 }
 
 fn builder(contract: &'static [u8]) -> Builder<'static> {

@@ -266,6 +266,24 @@ async fn errors_of_the_transport_carry_an_error_info_and_the_call_id_too() {
 }
 
 #[tokio::test]
+async fn a_request_of_the_largest_size_is_read_and_one_byte_more_is_refused() {
+    // The name's tag and length.
+    const AROUND: usize = 4;
+    let running = Running::start(settings()).await;
+    let mut health = HealthClient::new(running.client().await);
+    for (size, code) in [
+        (MAX_REQUEST, Code::NotFound),
+        (MAX_REQUEST + 1, Code::OutOfRange),
+    ] {
+        let request = named(&"x".repeat(size - AROUND));
+        let status = health.check(request).await.unwrap_err();
+        assert_eq!(status.code(), code);
+        assert!(status.get_details_error_info().is_some());
+    }
+    running.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_panicking_handler_fails_its_call_and_the_connection_goes_on() {
     let running = Running::start(settings()).await;
     let channel = running.client().await;
