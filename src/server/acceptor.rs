@@ -63,6 +63,8 @@ impl Acceptor {
     /// To the core with the fewest connections. One too many is closed at once: its client learns that sooner than
     /// by waiting in the backlog, and tries elsewhere.
     fn deal(&self, socket: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        // An IPv4 peer of an IPv6 socket is the same peer to every rule and in every log.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let seat = match self.seats.take(peer.ip()) {
             Ok(seat) => seat,
             Err(full) => {
@@ -159,6 +161,17 @@ mod tests {
             clients.push(connect_and_deal(&acceptor, address).await);
         }
         assert_eq!(loads(&acceptor), [10, 10, 10]);
+    }
+
+    #[tokio::test]
+    async fn an_ipv4_peer_of_an_ipv6_socket_is_known_by_its_ipv4_address() {
+        let (acceptor, mut arrivals, address) = acceptor(1, 2, 2).await;
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (socket, peer) = acceptor.listener.accept().await.unwrap();
+        let mapped = SocketAddr::new("::ffff:10.0.0.1".parse().unwrap(), peer.port());
+        acceptor.deal(socket, mapped).unwrap();
+        let (arrival, _load) = arrivals[0].next().unwrap();
+        assert_eq!(arrival.peer, SocketAddr::from(([10, 0, 0, 1], peer.port())));
     }
 
     #[tokio::test]
