@@ -1,12 +1,23 @@
-//! Keyward.
-pub mod api;
-pub mod clock;
-pub mod directory;
+//! Keyward: a gRPC credential service.
+//!
+//! In reading order: the rules (`domain`), where things are kept (`store`, `keyring`), the read model and the decision on it
+//! (`directory`, `validator`, `marks`), what changes things (`registry`), the wire (`api`), the process around it (`server`,
+//! `config`, `telemetry`) and the command line (`cli`). ARCHITECTURE.md has the map.
+
 pub mod domain;
+
+pub mod clock;
 pub mod files;
 pub mod keyring;
-pub mod marks;
 pub mod random;
-pub mod registry;
 pub mod store;
+
+pub mod directory;
+pub mod marks;
+pub mod registry;
 pub mod validator;
+
+pub mod api;
+pub mod config;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,168 @@
+//! One client's connection: the bytes, what is known of the peer, and the room it takes up.
+//!
+//! It adds two things to a socket. Who says nothing is dropped: hyper waits for a client's preface for ever, so the
+//! first bytes have a deadline here. And it never claims vectored writes: h2 then copies small frames together and
+//! writes once, where it would spend a system call on every answer over 256 bytes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// What a client must have sent before the deadline: the HTTP/2 preface (24 bytes) and the header of its SETTINGS (9).
+/// From there on, keepalive tells the living from the dead.
+const FIRST_BYTES: usize = 33;
+
+/// A connection as tonic serves it. `room` is whatever must be given back when it ends.
+#[derive(Debug)]
+pub(super) struct Connection<IO, Room> {
+    io: IO,
+    info: TcpConnectInfo,
+    silence: Option<Silence>,
+    _room: Room,
+}
+
+/// Until the first bytes are here: how many are missing, and how long they may.
+#[derive(Debug)]
+struct Silence {
+    missing: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<IO, Room> Connection<IO, Room> {
+    /// Must be called within the runtime that serves it.
+    pub(super) fn new(
+        io: IO,
+        local: Option<SocketAddr>,
+        peer: SocketAddr,
+        patience: Duration,
+        room: Room,
+    ) -> Self {
+        Self {
+            io,
+            info: TcpConnectInfo {
+                local_addr: local,
+                remote_addr: Some(peer),
+            },
+            silence: Some(Silence {
+                missing: FIRST_BYTES,
+                deadline: Box::pin(sleep(patience)),
+            }),
+            _room: room,
+        }
+    }
+}
+
+impl<IO, Room> Connected for Connection<IO, Room> {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.info.clone()
+    }
+}
+
+impl<IO: AsyncRead + Unpin, Room: Unpin> AsyncRead for Connection<IO, Room> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let Some(silence) = &mut this.silence else {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        };
+
+        let before = buf.filled().len();
+        if let Poll::Ready(read) = Pin::new(&mut this.io).poll_read(cx, buf) {
+            silence.missing = silence.missing.saturating_sub(buf.filled().len() - before);
+            if silence.missing == 0 {
+                this.silence = None;
+            }
+            return Poll::Ready(read);
+        }
+        ready!(silence.deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin, Room: Unpin> AsyncWrite for Connection<IO, Room> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn connection() -> (DuplexStream, Connection<DuplexStream, ()>) {
+        let (client, server) = duplex(1024);
+        let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
+        (client, Connection::new(server, None, peer, PATIENCE, ()))
+    }
+
+    async fn read(
+        connection: &mut Connection<DuplexStream, ()>,
+        count: usize,
+    ) -> io::Result<usize> {
+        connection.read_exact(&mut vec![0; count]).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_dropped_at_the_deadline() {
+        let (_client, mut connection) = connection();
+        let began = tokio::time::Instant::now();
+        let error = read(&mut connection, 1).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_byte_short_of_the_first_bytes_is_still_silence() {
+        let (mut client, mut connection) = connection();
+        client.write_all(&[0; FIRST_BYTES - 1]).await.unwrap();
+        read(&mut connection, FIRST_BYTES - 1).await.unwrap();
+        let error = read(&mut connection, 1).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_its_first_bytes_a_client_may_be_quiet() {
+        let (mut client, mut connection) = connection();
+        client.write_all(&[0; FIRST_BYTES]).await.unwrap();
+        read(&mut connection, FIRST_BYTES).await.unwrap();
+        let quiet = tokio::time::timeout(PATIENCE * 100, read(&mut connection, 1)).await;
+        assert!(quiet.is_err(), "the connection ended: {quiet:?}");
+    }
+
+    #[tokio::test]
+    async fn writes_are_never_vectored() {
+        let (_client, connection) = connection();
+        assert!(!connection.is_write_vectored());
+    }
+}

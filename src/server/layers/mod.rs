@@ -1,0 +1,111 @@
+//! What surrounds every call, whatever it asks. One concern a file, from the outside in.
+
+mod access_log;
+mod call_id;
+mod deadline;
+mod errors;
+mod overload;
+mod panic;
+
+pub use call_id::CallId;
+
+use access_log::AccessLogLayer;
+use call_id::CallIdLayer;
+use deadline::DeadlineLayer;
+use errors::ErrorsLayer;
+use overload::OverloadLayer;
+use panic::PanicLayer;
+use tonic::Code;
+
+use crate::config::ServerSettings;
+
+/// The domain of every `ErrorInfo`.
+const ERROR_DOMAIN: &str = "keyward.v1";
+
+type All = (
+    CallIdLayer,
+    AccessLogLayer,
+    ErrorsLayer,
+    PanicLayer,
+    OverloadLayer,
+    DeadlineLayer,
+);
+
+/// All layers of one core, outermost first.
+pub(super) fn all(settings: &ServerSettings) -> All {
+    (
+        CallIdLayer,
+        AccessLogLayer,
+        ErrorsLayer,
+        PanicLayer,
+        OverloadLayer::new(settings.max_calls_per_core),
+        DeadlineLayer::new(settings.max_deadline),
+    )
+}
+
+/// A code as the gRPC specification writes it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    //! A service in place of the routes: does what the test says, and remembers nothing.
+
+    use std::convert::Infallible;
+    use std::future::Future;
+    use std::pin::Pin;
+
+    use http::{Request, Response};
+    use tonic::body::Body;
+    use tower::Service;
+
+    pub(super) type Answer =
+        Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    /// A handler from an async function of the request.
+    pub(super) fn handler<F, A>(
+        handle: F,
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answer>
+    + Clone
+    where
+        F: Fn(Request<Body>) -> A + Clone,
+        A: Future<Output = Response<Body>> + Send + 'static,
+    {
+        tower::service_fn(move |request| -> Answer {
+            let answer = handle(request);
+            Box::pin(async move { Ok(answer.await) })
+        })
+    }
+
+    pub(super) fn call(path: &str) -> Request<Body> {
+        Request::builder().uri(path).body(Body::empty()).unwrap()
+    }
+
+    pub(super) fn ok() -> Response<Body> {
+        Response::new(Body::empty())
+    }
+
+    pub(super) fn code(response: &Response<Body>) -> tonic::Code {
+        tonic::Status::from_header_map(response.headers())
+            .map_or(tonic::Code::Ok, |status| status.code())
+    }
+}
