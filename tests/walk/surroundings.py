@@ -12,7 +12,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 
 def check_names(w, channel, where):
     stub = health_pb2_grpc.HealthStub(channel)
-    for name in ("", *SERVICES, "readiness", "liveness"):
+    for name in ("", *SERVICES, "readiness", "liveness", "keyward.v1.writes"):
         try:
             status = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5).status
             w.check(f"{where}: {name or 'the whole server'} is SERVING", status == SERVING, status)
@@ -25,6 +25,14 @@ def check_names(w, channel, where):
     watch = stub.Watch(health_pb2.HealthCheckRequest(service="keyward.v1.CredentialService"), timeout=5)
     w.equal(f"{where}: Watch tells the state at once", next(watch).status, SERVING)
     watch.cancel()
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service="no.such"), timeout=1)
+    try:
+        status = next(watch).status
+        w.equal(f"{where}: Watch of an unknown name says SERVICE_UNKNOWN", status, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        next(watch)
+        w.check(f"{where}: and stays open", False, "a second message")
+    except grpc.RpcError as error:
+        w.equal(f"{where}: and stays open until our deadline", error.code().name, "DEADLINE_EXCEEDED")
 
 
 @rule("Health (whole server, per service, readiness apart from liveness) … Health and reflection need no token")
