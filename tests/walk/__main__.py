@@ -2,7 +2,7 @@
 
     python3 tests/walk --server 127.0.0.1:50051 --operator-token-file DIR/operator.token --environment dev
 
-Prints a line for each check; ends with the count, and with exit code 1 where one failed.
+Needs Python 3.10 with grpcio, grpcio-reflection and grpcio-health-checking. Prints a line for each check; ends with the count, and with exit code 1 where one failed.
 """
 
 import argparse

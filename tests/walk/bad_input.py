@@ -39,7 +39,9 @@ def pages(w):
         tokens[name] = first.next_page_token
         if w.check(f"{name}: a first page of one has a next", bool(first.next_page_token), first.message):
             w.ok(f"{name}: which can be read", call(**request, page_size=1, page_token=first.next_page_token))
-            mangled = first.next_page_token[:-1] + ("A" if first.next_page_token[-1] != "A" else "B")
+            middle = len(first.next_page_token) // 2
+            other = "A" if first.next_page_token[middle] != "A" else "B"
+            mangled = first.next_page_token[:middle] + other + first.next_page_token[middle + 1 :]
             for wrong in ("nonsense", "x" * 5000, "AAAA", mangled):
                 w.invalid(f"{name}: page_token {wrong[:12]!r}…", call(**request, page_token=wrong), "page_token")
     for name, request in lists.items():
@@ -253,4 +255,7 @@ def any_bytes(w):
     large = w.op.ValidateCredentials(token="x" * 100_000)
     w.check("a message over 64 KiB is an error", not large.ok, large)
     w.check("  that carries ErrorInfo", "ErrorInfo" in large.details, large)
+    unknown = w.op.start_raw("NoSuchMethod", b"")()
+    w.check("an unknown method is UNIMPLEMENTED", unknown.code == "UNIMPLEMENTED", unknown)
+    w.check("  and carries ErrorInfo", "ErrorInfo" in unknown.details, unknown)
     w.allowed("and good callers go on", w.validate(w.token(w.account()).secret))

@@ -61,11 +61,13 @@ class Client:
         return self.start_raw(name, message.SerializeToString())
 
     def start_raw(self, name, payload):
-        method = self.server.methods[name]
+        """The same with the request as bytes; also for methods that are not there."""
+        method = self.server.methods.get(name)
+        service = method.containing_service.full_name if method else SERVICES[0]
         rpc = self.server.channel.unary_unary(
-            f"/{method.containing_service.full_name}/{name}",
+            f"/{service}/{name}",
             request_serializer=lambda raw: raw,
-            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+            response_deserializer=message_factory.GetMessageClass(method.output_type).FromString if method else None,
         )
         pending = rpc.future(payload, metadata=self.metadata, timeout=CALL_SECONDS)
 

@@ -56,7 +56,7 @@ def listed(w):
     account = w.account()
     _, other = w.operator("keyward/tokens:write")
     first = w.token(account)
-    middle = now()
+    middle = w.moment()
     second = w.token(account, by=other)
     third = w.token(account)
     subjects = lambda **request: [event.subject_id for event in w.events(account, types=["EVENT_TYPE_TOKEN_CREATED"], **request)]

@@ -131,6 +131,13 @@ class Walk:
             time.sleep(0.05)
         return self.check(what, good, f"not within {within} s")
 
+    def moment(self):
+        """A time that is later, by whole milliseconds, than what was done before and earlier than what comes."""
+        before = now()
+        while now() < before + span(milliseconds=10):
+            pass
+        return before + span(milliseconds=5)
+
     # --- the world
 
     def unique(self, word="walk"):

@@ -55,6 +55,16 @@ def fixed(w):
     w.ok("no token any more", change(w, account, principal_rule="PRINCIPAL_RULE_ENFORCED"))
 
 
+@rule("issue for a principal that is not an active API user … also by UpdateToken")
+def api_users_only(w):
+    account = w.account(policy={"principal_rule": "PRINCIPAL_RULE_ENFORCED"})
+    token = w.token(account, principal_id=w.api_user(account))
+    w.ok("another API user", w.set_token(token, principal_id=w.api_user(account)))
+    plain = w.principal(account)
+    w.refused("one that is none", w.set_token(token, principal_id=plain), "FAILED_PRECONDITION", "PRINCIPAL_NOT_API_USER")
+    w.invalid("none at all", w.set_token(token, principal_id=""), "principal_id")
+
+
 @rule("Lower limits bar new tokens only;")
 def lower_limits(w):
     account = w.account()
