@@ -1,2 +1,95 @@
-//! The wire.
+//! The wire: decode → call → encode. The only place that knows the generated types, gRPC's codes and the grant of each method.
+//!
+//! `gate` admits callers, a file a service answers them, `convert` translates, `status` words what went wrong.
+
+pub mod call_id;
+mod convert;
+mod credentials;
+mod directory;
+mod events;
+mod gate;
+pub mod methods;
 pub mod proto;
+mod status;
+
+use std::sync::Arc;
+
+use tonic::Status;
+use tonic::service::Routes;
+
+use self::gate::{Caller, Gate};
+use self::proto::credential_service_server::CredentialServiceServer;
+use self::proto::directory_service_server::DirectoryServiceServer;
+use self::proto::event_service_server::EventServiceServer;
+pub(crate) use self::status::DOMAIN as ERROR_DOMAIN;
+use crate::registry::events::{Denials, Denied};
+use crate::registry::{Error, Registry};
+use crate::validator::Validator;
+
+/// What the services answer from.
+#[derive(Debug)]
+pub struct Desk {
+    pub registry: Registry,
+    pub validator: Validator,
+    denials: Denials,
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new(registry: Registry, validator: Validator) -> Self {
+        Self {
+            registry,
+            validator,
+            denials: Denials::default(),
+        }
+    }
+
+    /// The status for an error; the audit log hears of an operator that asked for more than it may.
+    fn refuse(self: &Arc<Self>, caller: &Caller, error: Error) -> Status {
+        if matches!(error, Error::Lacks(_) | Error::SystemWideOnly(_)) {
+            self.deny(caller);
+        }
+        status::of(&error)
+    }
+
+    /// Tells the audit log of a refused operator, at most once a minute for each method. Nobody waits for it.
+    fn deny(self: &Arc<Self>, caller: &Caller) {
+        let now = self.validator.now();
+        let Some(count) = self.denials.count(caller.token.id, caller.method, now) else {
+            return;
+        };
+        let denied = Denied {
+            operator: caller.token.id,
+            account: caller.scope.own_account(),
+            method: caller.method,
+            origin: caller.origin(),
+            count,
+        };
+        let desk = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = desk.registry.log_denied(denied).await {
+                tracing::warn!(%error, "a refused call could not be logged");
+            }
+        });
+    }
+}
+
+/// The three services behind their gate; `max_request` bounds a request's bytes.
+#[must_use]
+pub fn routes(desk: &Arc<Desk>, max_request: usize) -> Routes {
+    let credentials = CredentialServiceServer::new(credentials::Credentials(Arc::clone(desk)));
+    let directory = DirectoryServiceServer::new(directory::Directory(Arc::clone(desk)));
+    let events = EventServiceServer::new(events::Events(Arc::clone(desk)));
+    Routes::new(Gate::new(
+        desk,
+        credentials.max_decoding_message_size(max_request),
+    ))
+    .add_service(Gate::new(
+        desk,
+        directory.max_decoding_message_size(max_request),
+    ))
+    .add_service(Gate::new(
+        desk,
+        events.max_decoding_message_size(max_request),
+    ))
+}

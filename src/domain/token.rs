@@ -199,18 +199,16 @@ impl Token {
         }
     }
 
-    /// The end of the secret that was current before the newest one, where a grace has begun.
+    /// When the secret that the newest one replaced stops; `None` while the newest one waits for its first use, and before any
+    /// rekey.
     #[must_use]
-    pub fn previous_good_until(&self) -> Option<Timestamp> {
-        let newest_old = self
-            .secrets
-            .iter()
-            .rev()
-            .find_map(|secret| match secret.place {
-                Place::Old { good_until } => Some(good_until),
-                Place::Pending { .. } | Place::Current => None,
-            });
-        newest_old.map(|end| self.bounded(end))
+    pub fn replaced_good_until(&self) -> Option<Timestamp> {
+        let (newest, older) = self.secrets.split_last()?;
+        let end = older.iter().rev().find_map(|secret| match secret.place {
+            Place::Old { good_until } => Some(good_until),
+            Place::Pending { .. } | Place::Current => None,
+        })?;
+        (newest.place == Place::Current).then(|| self.bounded(end))
     }
 
     fn retire(&mut self, grace: Duration, now: Timestamp) {

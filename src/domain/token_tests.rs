@@ -87,7 +87,7 @@ fn an_old_secret_ends_with_its_grace() {
         states(&token, 150),
         [Some(SecretState::Superseded), Some(SecretState::Current)]
     );
-    assert_eq!(token.previous_good_until(), Some(at(150)));
+    assert_eq!(token.replaced_good_until(), Some(at(150)));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_pending_secret_takes_over_at_its_first_use() {
         states(&token, 500),
         [Some(SecretState::Current), Some(SecretState::Pending)]
     );
-    assert_eq!(token.previous_good_until(), None);
+    assert_eq!(token.replaced_good_until(), None);
     assert!(token.activate_pending(2, at(500)));
     assert_eq!(
         states(&token, 549)[0],

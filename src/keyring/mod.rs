@@ -14,7 +14,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::domain::id::{AccountId, TokenId};
+use crate::domain::id::TokenId;
 use crate::domain::secret::{Digest, KeyId};
 use crate::random::Random;
 
@@ -130,11 +130,8 @@ impl Key {
 
     /// What is kept of an imported text, and finds it: HMAC over its account and the text's SHA-256.
     #[must_use]
-    pub fn import_digest(&self, account: &AccountId, sha256: &[u8; 32]) -> Digest {
-        Digest::new(finish(
-            &self.import,
-            &[account.as_str().as_bytes(), &[0], sha256],
-        ))
+    pub fn import_digest(&self, account: &str, sha256: &[u8; 32]) -> Digest {
+        Digest::new(finish(&self.import, &[account.as_bytes(), &[0], sha256]))
     }
 
     /// Proves that a row of the store was written by Keyward, under this name and in this commit.

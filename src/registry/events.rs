@@ -14,7 +14,7 @@ use crate::keyring::Keyring;
 use crate::store::backend::Direction;
 use crate::store::record::{Head, LoggedEvent};
 use crate::store::seal::Corrupt;
-use crate::store::{StoreError, Wanted, key};
+use crate::store::{Wanted, key};
 
 /// Lines that one page looks at, at the most; the page may then be short.
 const LOOKED_AT: usize = 5_000;

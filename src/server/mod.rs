@@ -14,7 +14,6 @@ mod serve;
 
 pub use drain::Signals;
 pub use health::Health;
-pub use layers::CallId;
 pub use serve::{Faces, Listeners, serve};
 
 /// Bytes of one request's message, of every service (tonic's default is 4 MiB).

@@ -12,7 +12,7 @@ use crate::domain::grant::Grants;
 use crate::domain::id::{AccountId, PrincipalId, TokenId};
 use crate::domain::network::Network;
 use crate::domain::refusal::Refusal;
-use crate::domain::secret::{Digest, KeyId, Place, Secret, SecretText};
+use crate::domain::secret::{Digest, KeyId, Place, Secret};
 use crate::domain::text;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token};
@@ -123,7 +123,7 @@ impl Registry {
         }
         let key = self.keyring.current();
         let first = FirstSecret {
-            digest: key.import_digest(&account, &imported.sha256),
+            digest: key.import_digest(account.as_str(), &imported.sha256),
             key: key.id(),
             foreign: true,
             hint: imported.hint.clone(),
@@ -131,7 +131,7 @@ impl Registry {
         let id = random::token_id(&*self.random);
         let other_digests: Vec<Digest> = self.keyring.keys()[1..]
             .iter()
-            .map(|key| key.import_digest(&account, &imported.sha256))
+            .map(|key| key.import_digest(account.as_str(), &imported.sha256))
             .collect();
         let making = Making {
             call: call.clone(),

@@ -103,11 +103,14 @@ impl Registry {
         self.commit(move |view| {
             let (mut token, account) = token(view, &call, &id)?;
             check_etag(&etag, &token.etag(), "token", &id)?;
-            if token.inactive || validate_only {
+            if token.inactive {
                 return Ok(token);
             }
             let before = token.clone();
             token.inactive = true;
+            if validate_only {
+                return Ok(token);
+            }
             token.touch(view.now());
             put(view, Some(&before), &token)?;
             let mut event = call.event(EventKind::TokenDeactivated, &account.id, &id);

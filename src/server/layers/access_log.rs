@@ -17,8 +17,9 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{debug, info};
 
-use super::call_id::{self, CallId};
+use super::call_id;
 use super::code_name;
+use crate::api::call_id::CallId;
 
 /// Told at level debug where they went well.
 const QUIET: [&str; 3] = [

@@ -3,7 +3,6 @@
 //! Taken from the caller's `x-request-id` where that is fit to be logged, else made; found in the request's extensions,
 //! and sent back in the response's headers. Error details get it in `errors.rs`.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,66 +11,9 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::api::call_id::CallId;
+
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST: usize = 64;
-/// A made id: 64 random bits in hex. It tells calls apart in a log; it is no secret.
-const MADE: usize = 16;
-
-/// 1 to 64 of `[A-Za-z0-9._-]`. Held in place, so that it costs no allocation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct CallId {
-    text: [u8; LONGEST],
-    length: u8,
-}
-
-impl CallId {
-    /// As it is logged and sent.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_bytes()).expect("made of ASCII only")
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.text[..usize::from(self.length)]
-    }
-
-    fn parse(presented: &[u8]) -> Option<Self> {
-        let fit = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
-        ((1..=LONGEST).contains(&presented.len()) && presented.iter().all(fit))
-            .then(|| Self::holding(presented))
-    }
-
-    fn made() -> Self {
-        let bits: u64 = rand::random();
-        let mut text = [0; MADE];
-        for (place, digit) in text.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(bits >> (4 * place)) as usize & 0xf];
-        }
-        Self::holding(&text)
-    }
-
-    fn holding(bytes: &[u8]) -> Self {
-        let mut text = [0; LONGEST];
-        text[..bytes.len()].copy_from_slice(bytes);
-        Self {
-            text,
-            length: bytes.len() as u8,
-        }
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// The id of the call that `request` is; every layer within this one finds one.
 pub(super) fn of<B>(request: &Request<B>) -> CallId {
     request
@@ -149,6 +91,7 @@ mod tests {
 
     use super::super::testing::{call, handler, ok};
     use super::*;
+    use crate::api::call_id::{LONGEST, MADE};
 
     /// What the handler saw, and what the caller got.
     async fn seen_and_echoed(presented: Option<&[u8]>) -> (String, String) {

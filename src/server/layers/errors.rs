@@ -14,8 +14,9 @@ use tonic::body::Body;
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
-use super::call_id::{self, CallId};
+use super::call_id;
 use super::{ERROR_DOMAIN, code_name};
+use crate::api::call_id::CallId;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorsLayer;

@@ -7,8 +7,6 @@ mod errors;
 mod overload;
 mod panic;
 
-pub use call_id::CallId;
-
 use access_log::AccessLogLayer;
 use call_id::CallIdLayer;
 use deadline::DeadlineLayer;
@@ -20,7 +18,7 @@ use tonic::Code;
 use crate::config::ServerSettings;
 
 /// The domain of every `ErrorInfo`.
-const ERROR_DOMAIN: &str = "keyward.v1";
+const ERROR_DOMAIN: &str = crate::api::ERROR_DOMAIN;
 
 type All = (
     CallIdLayer,

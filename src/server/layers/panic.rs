@@ -13,7 +13,8 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 use tracing::error;
 
-use super::call_id::{self, CallId};
+use super::call_id;
+use crate::api::call_id::CallId;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PanicLayer;

@@ -1,0 +1,150 @@
+//! ValidateCredentials: borrowed from the request on the way in, built once on the way out.
+
+use std::net::IpAddr;
+
+use super::{Fields, wire_time};
+use crate::api::proto;
+use crate::api::proto::validate_credentials_request::Presented as Wire;
+use crate::domain::decision::{DenyReason, Question, Step};
+use crate::domain::grant::{Permission, PermissionError};
+use crate::domain::operator::Scope;
+use crate::domain::presented::Presented;
+use crate::domain::time::Timestamp;
+use crate::registry::Error;
+use crate::validator::{Answer, Ask, Identity};
+
+/// What a request asks, borrowed from it.
+pub(in crate::api) fn ask<'a>(
+    request: &'a proto::ValidateCredentialsRequest,
+    scope: &'a Scope,
+) -> Result<Ask<'a>, Error> {
+    let mut fields = Fields::default();
+    let required = request
+        .required
+        .as_ref()
+        .and_then(|required| permission(&mut fields, required));
+    let client_address = (!request.client_address.is_empty()).then(|| {
+        let parsed = request.client_address.parse::<IpAddr>();
+        fields.check(
+            "client_address",
+            parsed.map_err(|_| "must be an IP address, without a port".into()),
+        )
+    });
+    fields.finish()?;
+    let presented = request.presented.as_ref().map(|presented| match presented {
+        Wire::Authorization(header) => Presented::Header(header),
+        Wire::Token(text) => Presented::Text(text),
+        Wire::IdAndSecret(pair) => Presented::IdAndText {
+            id: &pair.token_id,
+            text: &pair.secret,
+        },
+    });
+    let named = |text: &'a str| (!text.is_empty()).then_some(text);
+    Ok(Ask {
+        presented,
+        scope,
+        account: named(&request.account_id),
+        question: Question {
+            account_key: named(&request.account_key),
+            required,
+            client_address: client_address.flatten(),
+        },
+        dry_run: request.dry_run,
+    })
+}
+
+fn permission<'a>(fields: &mut Fields, wire: &'a proto::Permission) -> Option<Permission<'a>> {
+    match Permission::parse(&wire.resource, &wire.action) {
+        Ok(permission) => return Some(permission),
+        Err(PermissionError::Resource(rule)) => fields.wrong("required.resource", rule),
+        Err(PermissionError::Action(rule)) => fields.wrong("required.action", rule),
+    }
+    None
+}
+
+/// The answer on the wire.
+pub(in crate::api) fn answer(
+    answer: Answer,
+    with_grants: bool,
+    now: Timestamp,
+) -> proto::ValidateCredentialsResponse {
+    let allowed = answer.verdict.reason.is_none();
+    let decision = if allowed {
+        proto::Decision::Allow
+    } else {
+        proto::Decision::Deny
+    };
+    let mut response = proto::ValidateCredentialsResponse {
+        decision: decision.into(),
+        reason: answer
+            .verdict
+            .reason
+            .map_or(proto::DenyReason::Unspecified, reason)
+            .into(),
+        detail: answer.verdict.detail.into_owned(),
+        revision: answer.revision.0,
+        steps: answer.steps.into_iter().map(step).collect(),
+        ..Default::default()
+    };
+    if let Some(identity) = &answer.identity {
+        identify(&mut response, identity, now);
+        if allowed && with_grants {
+            response.grants = identity
+                .effective_grants()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+        }
+    }
+    response
+}
+
+fn identify(
+    response: &mut proto::ValidateCredentialsResponse,
+    identity: &Identity,
+    now: Timestamp,
+) {
+    let token = &identity.token;
+    response.token_id = token.id.to_string();
+    response.token_name.clone_from(&token.name);
+    response.account_id = token.account.to_string();
+    response.principal_id = token
+        .principal
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    response.principal_name = identity
+        .member
+        .as_ref()
+        .map(|member| member.principal.display_name.clone())
+        .unwrap_or_default();
+    response.access = super::token::wire_access(token.access).into();
+    response.expire_time = token.expire_time.map(wire_time);
+    response.secret_good_until = identity.secret_good_until(now).map(wire_time);
+}
+
+fn step(step: Step) -> proto::Step {
+    proto::Step {
+        rule: step.rule.to_owned(),
+        passed: step.passed,
+        detail: step.detail.into_owned(),
+    }
+}
+
+fn reason(reason: DenyReason) -> proto::DenyReason {
+    match reason {
+        DenyReason::Missing => proto::DenyReason::Missing,
+        DenyReason::Malformed => proto::DenyReason::Malformed,
+        DenyReason::WrongEnvironment => proto::DenyReason::WrongEnvironment,
+        DenyReason::Unknown => proto::DenyReason::Unknown,
+        DenyReason::AccountKeyMismatch => proto::DenyReason::AccountKeyMismatch,
+        DenyReason::Superseded => proto::DenyReason::Superseded,
+        DenyReason::Expired => proto::DenyReason::Expired,
+        DenyReason::Inactive => proto::DenyReason::Inactive,
+        DenyReason::PrincipalDisabled => proto::DenyReason::PrincipalDisabled,
+        DenyReason::AccountDisabled => proto::DenyReason::AccountDisabled,
+        DenyReason::PermissionDenied => proto::DenyReason::PermissionDenied,
+        DenyReason::ReadOnly => proto::DenyReason::ReadOnly,
+        DenyReason::AddressNotAllowed => proto::DenyReason::AddressNotAllowed,
+    }
+}

@@ -1,0 +1,333 @@
+//! CredentialService: each call parses, asks and converts.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::convert::{page, request_id, required, token, validation};
+use super::gate::Caller;
+use super::proto;
+use super::proto::credential_service_server::CredentialService;
+use super::{Desk, status};
+use crate::domain::field;
+use crate::domain::limits;
+use crate::domain::token::Token;
+use crate::registry::Error;
+use crate::registry::replay::Once;
+use crate::store::backend::Revision;
+
+#[derive(Debug)]
+pub(super) struct Credentials(pub(super) Arc<Desk>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Credentials {
+    fn token(&self, token: &Token) -> Option<proto::Token> {
+        Some(token::wire(token, self.0.validator.now()))
+    }
+
+    /// Waits until the directory has a state that the caller knows of.
+    async fn reach(&self, wanted: u64) -> Result<(), Status> {
+        let directory = self.0.validator.directory();
+        if directory.revision().0 >= wanted {
+            return Ok(());
+        }
+        let reached = directory.reached(Revision(wanted));
+        let waited = tokio::time::timeout(limits::REVISION_PATIENCE, reached).await;
+        waited.map_err(|_| status::revision_not_reached(wanted, directory.revision().0))
+    }
+}
+
+/// The request as one that is to be done once, where it has a request id.
+pub(super) fn once(caller: &Caller, request_id: Option<String>, payload: Vec<u8>) -> Option<Once> {
+    request_id.map(|request_id| Once {
+        operator: caller.token.id,
+        method: caller.method,
+        request_id,
+        payload,
+    })
+}
+
+#[tonic::async_trait]
+impl CredentialService for Credentials {
+    async fn validate_credentials(
+        &self,
+        request: Request<proto::ValidateCredentialsRequest>,
+    ) -> Answer<proto::ValidateCredentialsResponse> {
+        let caller = Caller::of(&request)?;
+        let asked = request.get_ref();
+        let ask =
+            validation::ask(asked, &caller.scope).map_err(|error| self.0.refuse(&caller, error))?;
+        self.reach(asked.min_revision).await?;
+        let answer = self.0.validator.validate(&ask);
+        let with_grants = asked.with_grants || asked.dry_run;
+        Ok(Response::new(validation::answer(
+            answer,
+            with_grants,
+            self.0.validator.now(),
+        )))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<proto::CreateTokenRequest>,
+    ) -> Answer<proto::CreateTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let created = async {
+            let new = token::new_token(request, "")?;
+            let once = once(
+                &caller,
+                request_id(&request.request_id)?,
+                request.encode_to_vec(),
+            );
+            self.0
+                .registry
+                .create_token(&caller.call(), new, once)
+                .await
+        };
+        let issued = created
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CreateTokenResponse {
+            token: self.token(&issued.token),
+            basic_authorization: token::basic_authorization(issued.token.id, &issued.secret),
+            secret: issued.secret.reveal().to_owned(),
+        }))
+    }
+
+    async fn rekey(&self, request: Request<proto::RekeyRequest>) -> Answer<proto::RekeyResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let rekeyed = async {
+            let new = token::new_secret(request)?;
+            let once = once(
+                &caller,
+                request_id(&request.request_id)?,
+                request.encode_to_vec(),
+            );
+            self.0.registry.rekey(&caller.call(), new, once).await
+        };
+        let issued = rekeyed
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        let old_end = issued
+            .token
+            .replaced_good_until()
+            .map(super::convert::wire_time);
+        Ok(Response::new(proto::RekeyResponse {
+            token: self.token(&issued.token),
+            basic_authorization: token::basic_authorization(issued.token.id, &issued.secret),
+            secret: issued.secret.reveal().to_owned(),
+            old_secret_good_until: old_end,
+        }))
+    }
+
+    async fn complete_rekey(
+        &self,
+        request: Request<proto::CompleteRekeyRequest>,
+    ) -> Answer<proto::CompleteRekeyResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let completed = async {
+            required("token_id", &request.token_id)?;
+            self.0
+                .registry
+                .complete_rekey(&caller.call(), request.token_id, request.etag)
+                .await
+        };
+        let token = completed
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CompleteRekeyResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn cancel_rekey(
+        &self,
+        request: Request<proto::CancelRekeyRequest>,
+    ) -> Answer<proto::CancelRekeyResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let cancelled = async {
+            required("token_id", &request.token_id)?;
+            self.0
+                .registry
+                .cancel_rekey(&caller.call(), request.token_id, request.etag)
+                .await
+        };
+        let token = cancelled
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CancelRekeyResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn import_token(
+        &self,
+        request: Request<proto::ImportTokenRequest>,
+    ) -> Answer<proto::ImportTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let imported = async {
+            let (new, imported) = token::imported(request)?;
+            let id = request.token.as_ref().map_or("", |token| &token.request_id);
+            let once = once(&caller, request_id(id)?, request.encode_to_vec());
+            self.0
+                .registry
+                .import_token(&caller.call(), new, imported, once)
+                .await
+        };
+        let token = imported
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::ImportTokenResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn get_token(
+        &self,
+        request: Request<proto::GetTokenRequest>,
+    ) -> Answer<proto::GetTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let id = &request.get_ref().token_id;
+        let found = async {
+            required("token_id", id)?;
+            self.0.registry.get_token(&caller.call(), id).await
+        };
+        let token = found.await.map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::GetTokenResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<proto::ListTokensRequest>,
+    ) -> Answer<proto::ListTokensResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let listed = async {
+            let bound = proto::ListTokensRequest {
+                page_size: 0,
+                page_token: String::new(),
+                ..request.clone()
+            };
+            let page = page::page("ListTokens", request.page_size, &request.page_token, &bound)?;
+            let filter = token::filter(request)?;
+            self.0
+                .registry
+                .list_tokens(&caller.call(), &request.account_id, filter, page)
+                .await
+        };
+        let paged = listed
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::ListTokensResponse {
+            tokens: paged
+                .items
+                .iter()
+                .filter_map(|token| self.token(token))
+                .collect(),
+            next_page_token: paged.next,
+        }))
+    }
+
+    async fn update_token(
+        &self,
+        request: Request<proto::UpdateTokenRequest>,
+    ) -> Answer<proto::UpdateTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let updated = async {
+            let (named, patch) = token::patch(request.get_ref())?;
+            self.0
+                .registry
+                .update_token(&caller.call(), named.id, named.etag, patch)
+                .await
+        };
+        let token = updated
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::UpdateTokenResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn deactivate_token(
+        &self,
+        request: Request<proto::DeactivateTokenRequest>,
+    ) -> Answer<proto::DeactivateTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let deactivated = async {
+            required("token_id", &request.token_id)?;
+            let why = field::free_text(&request.why, limits::DESCRIPTION_CHARS);
+            let why = why.map_err(|rule| Error::invalid("why", rule))?;
+            let registry = &self.0.registry;
+            registry
+                .deactivate_token(
+                    &caller.call(),
+                    request.token_id,
+                    request.etag,
+                    why,
+                    request.validate_only,
+                )
+                .await
+        };
+        let token = deactivated
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::DeactivateTokenResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn reactivate_token(
+        &self,
+        request: Request<proto::ReactivateTokenRequest>,
+    ) -> Answer<proto::ReactivateTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let reactivated = async {
+            required("token_id", &request.token_id)?;
+            self.0
+                .registry
+                .reactivate_token(&caller.call(), request.token_id, request.etag)
+                .await
+        };
+        let token = reactivated
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::ReactivateTokenResponse {
+            token: self.token(&token),
+        }))
+    }
+
+    async fn delete_token(
+        &self,
+        request: Request<proto::DeleteTokenRequest>,
+    ) -> Answer<proto::DeleteTokenResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let deleted = async {
+            required("token_id", &request.token_id)?;
+            self.0
+                .registry
+                .delete_token(
+                    &caller.call(),
+                    request.token_id,
+                    request.etag,
+                    request.validate_only,
+                )
+                .await
+        };
+        deleted
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::DeleteTokenResponse {}))
+    }
+}

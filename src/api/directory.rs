@@ -1,0 +1,328 @@
+//! DirectoryService: accounts, principals and roles.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::Desk;
+use super::convert::{directory as convert, page, request_id, required};
+use super::credentials::once;
+use super::gate::Caller;
+use super::proto;
+use super::proto::directory_service_server::DirectoryService;
+
+#[derive(Debug)]
+pub(super) struct Directory(pub(super) Arc<Desk>);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl DirectoryService for Directory {
+    async fn create_account(
+        &self,
+        request: Request<proto::CreateAccountRequest>,
+    ) -> Answer<proto::CreateAccountResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let created = async {
+            let new = convert::new_account(request)?;
+            let once = once(
+                &caller,
+                request_id(&request.request_id)?,
+                request.encode_to_vec(),
+            );
+            self.0
+                .registry
+                .create_account(&caller.call(), new, once)
+                .await
+        };
+        let account = created
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CreateAccountResponse {
+            account: Some(convert::wire_account(&account)),
+        }))
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<proto::GetAccountRequest>,
+    ) -> Answer<proto::GetAccountResponse> {
+        let caller = Caller::of(&request)?;
+        let found = self
+            .0
+            .registry
+            .get_account(&caller.call(), &request.get_ref().account_id)
+            .await;
+        let account = found.map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::GetAccountResponse {
+            account: Some(convert::wire_account(&account)),
+        }))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<proto::ListAccountsRequest>,
+    ) -> Answer<proto::ListAccountsResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let listed = async {
+            let bound = proto::ListAccountsRequest::default();
+            let page = page::page(
+                "ListAccounts",
+                request.page_size,
+                &request.page_token,
+                &bound,
+            )?;
+            self.0.registry.list_accounts(&caller.call(), page).await
+        };
+        let paged = listed
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::ListAccountsResponse {
+            accounts: paged.items.iter().map(convert::wire_account).collect(),
+            next_page_token: paged.next,
+        }))
+    }
+
+    async fn update_account(
+        &self,
+        request: Request<proto::UpdateAccountRequest>,
+    ) -> Answer<proto::UpdateAccountResponse> {
+        let caller = Caller::of(&request)?;
+        let updated = async {
+            let (named, patch) = convert::account_patch(request.get_ref())?;
+            self.0
+                .registry
+                .update_account(&caller.call(), &named.id, named.etag, patch)
+                .await
+        };
+        let account = updated
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::UpdateAccountResponse {
+            account: Some(convert::wire_account(&account)),
+        }))
+    }
+
+    async fn create_account_key(
+        &self,
+        request: Request<proto::CreateAccountKeyRequest>,
+    ) -> Answer<proto::CreateAccountKeyResponse> {
+        let caller = Caller::of(&request)?;
+        let created = self
+            .0
+            .registry
+            .create_account_key(&caller.call(), &request.get_ref().account_id)
+            .await;
+        let account = created.map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CreateAccountKeyResponse {
+            account: Some(convert::wire_account(&account)),
+        }))
+    }
+
+    async fn create_principal(
+        &self,
+        request: Request<proto::CreatePrincipalRequest>,
+    ) -> Answer<proto::CreatePrincipalResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let created = async {
+            let (new, id) = convert::new_principal(request)?;
+            let once = once(&caller, id, request.encode_to_vec());
+            self.0
+                .registry
+                .create_principal(&caller.call(), &request.account_id, new, once)
+                .await
+        };
+        let principal = created
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CreatePrincipalResponse {
+            principal: Some(convert::wire_principal(&principal)),
+        }))
+    }
+
+    async fn get_principal(
+        &self,
+        request: Request<proto::GetPrincipalRequest>,
+    ) -> Answer<proto::GetPrincipalResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let found = async {
+            required("principal_id", &request.principal_id)?;
+            self.0
+                .registry
+                .get_principal(&caller.call(), &request.account_id, &request.principal_id)
+                .await
+        };
+        let principal = found.await.map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::GetPrincipalResponse {
+            principal: Some(convert::wire_principal(&principal)),
+        }))
+    }
+
+    async fn list_principals(
+        &self,
+        request: Request<proto::ListPrincipalsRequest>,
+    ) -> Answer<proto::ListPrincipalsResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let listed = async {
+            let bound = proto::ListPrincipalsRequest {
+                page_size: 0,
+                page_token: String::new(),
+                ..request.clone()
+            };
+            let page = page::page(
+                "ListPrincipals",
+                request.page_size,
+                &request.page_token,
+                &bound,
+            )?;
+            let only = request.api_users_only;
+            self.0
+                .registry
+                .list_principals(&caller.call(), &request.account_id, only, page)
+                .await
+        };
+        let paged = listed
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::ListPrincipalsResponse {
+            principals: paged.items.iter().map(convert::wire_principal).collect(),
+            next_page_token: paged.next,
+        }))
+    }
+
+    async fn update_principal(
+        &self,
+        request: Request<proto::UpdatePrincipalRequest>,
+    ) -> Answer<proto::UpdatePrincipalResponse> {
+        let caller = Caller::of(&request)?;
+        let updated = async {
+            let (named, patch) = convert::principal_patch(request.get_ref())?;
+            let call = caller.call();
+            self.0
+                .registry
+                .update_principal(&call, &named.account_id, &named.id, named.etag, patch)
+                .await
+        };
+        let principal = updated
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::UpdatePrincipalResponse {
+            principal: Some(convert::wire_principal(&principal)),
+        }))
+    }
+
+    async fn create_role(
+        &self,
+        request: Request<proto::CreateRoleRequest>,
+    ) -> Answer<proto::CreateRoleResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let created = async {
+            let (new, id) = convert::new_role(request)?;
+            let once = once(&caller, id, request.encode_to_vec());
+            self.0
+                .registry
+                .create_role(&caller.call(), &request.account_id, new, once)
+                .await
+        };
+        let role = created
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::CreateRoleResponse {
+            role: Some(convert::wire_role(&role)),
+        }))
+    }
+
+    async fn get_role(
+        &self,
+        request: Request<proto::GetRoleRequest>,
+    ) -> Answer<proto::GetRoleResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let found = async {
+            required("role_id", &request.role_id)?;
+            self.0
+                .registry
+                .get_role(&caller.call(), &request.account_id, &request.role_id)
+                .await
+        };
+        let role = found.await.map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::GetRoleResponse {
+            role: Some(convert::wire_role(&role)),
+        }))
+    }
+
+    async fn list_roles(
+        &self,
+        request: Request<proto::ListRolesRequest>,
+    ) -> Answer<proto::ListRolesResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.get_ref();
+        let listed = async {
+            let bound = proto::ListRolesRequest {
+                page_size: 0,
+                page_token: String::new(),
+                ..request.clone()
+            };
+            let page = page::page("ListRoles", request.page_size, &request.page_token, &bound)?;
+            self.0
+                .registry
+                .list_roles(&caller.call(), &request.account_id, page)
+                .await
+        };
+        let paged = listed
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::ListRolesResponse {
+            roles: paged.items.iter().map(convert::wire_role).collect(),
+            next_page_token: paged.next,
+        }))
+    }
+
+    async fn update_role(
+        &self,
+        request: Request<proto::UpdateRoleRequest>,
+    ) -> Answer<proto::UpdateRoleResponse> {
+        let caller = Caller::of(&request)?;
+        let updated = async {
+            let (named, patch) = convert::role_patch(request.get_ref())?;
+            let call = caller.call();
+            self.0
+                .registry
+                .update_role(&call, &named.account_id, &named.id, named.etag, patch)
+                .await
+        };
+        let role = updated
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::UpdateRoleResponse {
+            role: Some(convert::wire_role(&role)),
+        }))
+    }
+
+    async fn delete_role(
+        &self,
+        request: Request<proto::DeleteRoleRequest>,
+    ) -> Answer<proto::DeleteRoleResponse> {
+        let caller = Caller::of(&request)?;
+        let request = request.into_inner();
+        let deleted = async {
+            required("role_id", &request.role_id)?;
+            let call = caller.call();
+            self.0
+                .registry
+                .delete_role(&call, &request.account_id, &request.role_id, request.etag)
+                .await
+        };
+        deleted
+            .await
+            .map_err(|error| self.0.refuse(&caller, error))?;
+        Ok(Response::new(proto::DeleteRoleResponse {}))
+    }
+}

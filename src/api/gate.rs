@@ -1,0 +1,158 @@
+//! Who may call: every call is authenticated by the validator itself, and held against the table of methods, before it reaches
+//! its service. A service cannot forget it: it gets its caller from here or not at all.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::transport::server::TcpConnectInfo;
+use tower::Service;
+
+use super::Desk;
+use super::call_id::CallId;
+use super::methods::Method;
+use super::status;
+use crate::domain::decision::DenyReason;
+use crate::domain::event::Origin;
+use crate::domain::grant::Permission;
+use crate::domain::operator::{self, Operator, Scope};
+use crate::domain::presented::Presented;
+use crate::domain::token::Token;
+use crate::registry::Call;
+
+/// An admitted caller, in the request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) token: Arc<Token>,
+    pub(super) scope: Scope,
+    pub(super) method: &'static str,
+    address: Option<IpAddr>,
+    call_id: CallId,
+}
+
+impl Caller {
+    /// The caller that the gate admitted.
+    pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
+        request
+            .extensions()
+            .get()
+            .cloned()
+            .ok_or_else(|| Status::internal("the call came past its gate"))
+    }
+
+    /// What the audit log says of this call.
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            actor: self.token.id.to_string(),
+            address: self
+                .address
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
+            call_id: self.call_id.to_string(),
+        }
+    }
+
+    pub(super) fn call(&self) -> Call {
+        Call {
+            operator: Operator::of(&self.token),
+            origin: self.origin(),
+        }
+    }
+}
+
+/// A service behind its gate.
+#[derive(Clone, Debug)]
+pub(super) struct Gate<S> {
+    desk: Arc<Desk>,
+    inner: S,
+}
+
+impl<S> Gate<S> {
+    pub(super) fn new(desk: &Arc<Desk>, inner: S) -> Self {
+        Self {
+            desk: Arc::clone(desk),
+            inner,
+        }
+    }
+
+    /// The caller, if it may make this call.
+    fn admit(&self, request: &Request<Body>) -> Result<Caller, Status> {
+        let method = Method::of(request.uri().path()).ok_or_else(status::unknown_method)?;
+        let header = request.headers().get(http::header::AUTHORIZATION);
+        let presented = header.map(|value| value.to_str()).transpose();
+        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
+        let extensions = request.extensions();
+        let address = extensions
+            .get::<TcpConnectInfo>()
+            .and_then(TcpConnectInfo::remote_addr);
+        let address = address.map(|address| address.ip().to_canonical());
+        let identity = self
+            .desk
+            .validator
+            .authenticate(presented.map(Presented::Header), address);
+        let token = identity
+            .map_err(|verdict| {
+                status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
+            })?
+            .token;
+        let scope = token.scope.clone().map_or(Scope::Every, Scope::Only);
+        let call_id = extensions
+            .get::<CallId>()
+            .copied()
+            .unwrap_or_else(CallId::made);
+        let caller = Caller {
+            token,
+            scope,
+            method: method.name(),
+            address,
+            call_id,
+        };
+        let needed = Permission {
+            resource: method.resource,
+            action: Some(method.action),
+        };
+        if operator::may(&caller.token.grants, caller.token.access, &needed) {
+            return Ok(caller);
+        }
+        self.desk.deny(&caller);
+        Err(status::grant_missing(&format!(
+            "{}:{}",
+            method.resource, method.action
+        )))
+    }
+}
+
+impl<S: NamedService> NamedService for Gate<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        match self.admit(&request) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                Box::pin(self.inner.call(request))
+            }
+            Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
+        }
+    }
+}

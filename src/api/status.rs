@@ -1,0 +1,180 @@
+//! What went wrong, in gRPC's words: one mapping from the registry's errors, without a wildcard, and the few refusals that are
+//! made before the registry is asked. Every status carries an `ErrorInfo` of the domain `keyward.v1`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::domain::decision::DenyReason;
+use crate::domain::operator::Lack;
+use crate::registry::Error;
+use crate::store::StoreError;
+
+/// The domain of every `ErrorInfo`.
+pub(crate) const DOMAIN: &str = "keyward.v1";
+/// When to try again after the store was away or busy.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The status of a refused or failed call.
+pub(super) fn of(error: &Error) -> Status {
+    let message = error.to_string();
+    match error {
+        Error::Invalid(violations) => {
+            let mut details = info("INVALID_FIELD", &[]);
+            for violation in violations {
+                details.add_bad_request_violation(&violation.field, &violation.rule);
+            }
+            status(Code::InvalidArgument, message, details)
+        }
+        Error::NotFound(kind, id) => {
+            let mut details = info("NOT_FOUND", &[("kind", kind.name())]);
+            details.set_resource_info(kind.name(), id, "", &message);
+            status(Code::NotFound, message, details)
+        }
+        Error::AlreadyExists(kind, id) => {
+            let mut details = info("ALREADY_EXISTS", &[("kind", kind.name())]);
+            details.set_resource_info(kind.name(), id, "", &message);
+            status(Code::AlreadyExists, message, details)
+        }
+        Error::RequestIdReused => {
+            status(Code::AlreadyExists, message, info("REQUEST_ID_REUSED", &[]))
+        }
+        Error::Refused { refusal, subject } => {
+            let (reason, description) = refusal.describe();
+            let mut details = info(reason, &[]);
+            details.add_precondition_failure_violation(reason, subject, description);
+            status(Code::FailedPrecondition, message, details)
+        }
+        Error::TokenLimit { account, limit } => {
+            let mut details = info("TOKEN_LIMIT", &[("limit", &limit.to_string())]);
+            details.add_quota_failure_violation(format!("account:{account}"), &message);
+            status(Code::ResourceExhausted, message, details)
+        }
+        Error::EtagMismatch { .. } => status(Code::Aborted, message, info("ETAG_MISMATCH", &[])),
+        Error::Lacks(lack) => {
+            let grant = match lack {
+                Lack::Grant(grant) => grant.to_string(),
+                Lack::Scope => "scope".into(),
+                Lack::FullAccess => "full access".into(),
+            };
+            status(
+                Code::PermissionDenied,
+                message,
+                info("GRANT_MISSING", &[("grant", &grant)]),
+            )
+        }
+        Error::SystemWideOnly(_) => status(
+            Code::PermissionDenied,
+            message,
+            info("SYSTEM_WIDE_ONLY", &[]),
+        ),
+        Error::Store(error) => of_store(error, message),
+    }
+}
+
+fn of_store(error: &StoreError, message: String) -> Status {
+    match error {
+        StoreError::Away(_) => unavailable("STORE_AWAY", message),
+        StoreError::Busy => unavailable("OVERLOADED", message),
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "a stored row cannot be believed");
+            status(
+                Code::DataLoss,
+                "a stored row cannot be believed".into(),
+                info("STORE_CORRUPT", &[]),
+            )
+        }
+        StoreError::TooLarge { .. } => {
+            let mut details = info("INVALID_FIELD", &[]);
+            details.add_bad_request_violation("request", &message);
+            status(Code::InvalidArgument, message, details)
+        }
+    }
+}
+
+/// A caller that is nobody. It hears no more than a guesser may.
+pub(super) fn unauthenticated(reason: DenyReason) -> Status {
+    let (why, message) = match reason {
+        DenyReason::Missing => (
+            "MISSING",
+            "a call needs an operator's token: authorization: Bearer <token>",
+        ),
+        DenyReason::Malformed => (
+            "MALFORMED",
+            "the operator's token has a wrong shape or checksum",
+        ),
+        DenyReason::WrongEnvironment => (
+            "WRONG_ENVIRONMENT",
+            "the operator's token was issued in another environment",
+        ),
+        DenyReason::Superseded => (
+            "SUPERSEDED",
+            "the operator's token was rekeyed, and its grace is over",
+        ),
+        DenyReason::Expired => ("EXPIRED", "the operator's token has expired"),
+        DenyReason::Inactive => ("INACTIVE", "the operator's token is deactivated"),
+        DenyReason::AddressNotAllowed => (
+            "ADDRESS_NOT_ALLOWED",
+            "the operator's token may not be used from this address",
+        ),
+        DenyReason::Unknown
+        | DenyReason::AccountKeyMismatch
+        | DenyReason::PrincipalDisabled
+        | DenyReason::AccountDisabled
+        | DenyReason::PermissionDenied
+        | DenyReason::ReadOnly => (
+            "UNKNOWN",
+            "there is no such operator's token, or its secret does not match",
+        ),
+    };
+    status(
+        Code::Unauthenticated,
+        message.into(),
+        info("UNAUTHENTICATED", &[("why", why)]),
+    )
+}
+
+pub(super) fn grant_missing(grant: &str) -> Status {
+    let message = format!("the operator's token lacks the grant {grant}, or is read-only");
+    status(
+        Code::PermissionDenied,
+        message,
+        info("GRANT_MISSING", &[("grant", grant)]),
+    )
+}
+
+pub(super) fn unknown_method() -> Status {
+    status(
+        Code::Unimplemented,
+        "there is no such method".into(),
+        info("UNIMPLEMENTED", &[]),
+    )
+}
+
+/// The state asked for did not come within a second.
+pub(super) fn revision_not_reached(wanted: u64, at: u64) -> Status {
+    unavailable(
+        "REVISION_NOT_REACHED",
+        format!("min_revision is {wanted}, and this node is at {at}"),
+    )
+}
+
+fn unavailable(reason: &str, message: String) -> Status {
+    let mut details = info(reason, &[]);
+    details.set_retry_info(Some(RETRY));
+    status(Code::Unavailable, message, details)
+}
+
+fn info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
+    let metadata: HashMap<String, String> = metadata
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
+fn status(code: Code, message: String, details: ErrorDetails) -> Status {
+    Status::with_error_details(code, message, details)
+}
