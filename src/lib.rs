@@ -1,3 +1,4 @@
 //! Keyward.
 pub mod api;
+pub mod cli;
 pub mod store;

@@ -1,0 +1,199 @@
+//! The command line: one binary, a file a verb group.
+//!
+//! Everything but `serve`, `config`, `operator` and `keyring` goes through the gRPC client, never through a store. A verb's
+//! flags come to one request of the contract (`request`, a pure function), its answer to a table or to JSON (`Record`),
+//! and its end to an exit code (`Outcome`, `Failure`).
+
+mod client;
+mod connection;
+mod contexts;
+#[cfg(test)]
+mod end_to_end;
+mod failure;
+#[cfg(test)]
+mod fake;
+mod health;
+mod node;
+mod output;
+mod retry;
+mod role;
+mod secrets;
+mod session;
+mod shell;
+#[cfg(test)]
+mod testing;
+mod text;
+mod times;
+mod token;
+mod validate;
+mod values;
+mod words;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use self::failure::{Failure, Outcome};
+use self::shell::Shell;
+
+/// A gRPC credential service: issues tokens, and answers on each inbound request whether they are good.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "keyward", version, propagate_version = true, after_help = EXIT_CODES, after_long_help = LONG_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or allowed
+  1  the answer is no: denied, not serving, or an audit log that is not intact
+  2  no answer: an error, a server that cannot be reached, or a mistake on the command line";
+
+const LONG_HELP: &str = "\
+Connection (flags before environment before saved context before the default):
+  --server, KEYWARD_SERVER                                  host:port, 127.0.0.1:50051 by default
+  --token-file, --token-stdin, KEYWARD_TOKEN, KEYWARD_TOKEN_FILE   the operator token
+  --context, KEYWARD_CONTEXT                                a saved server and token file; named by flag it goes before the environment
+
+Secrets are read from files or the standard input, never from the argument list.
+
+Exit codes:
+  0  done, or allowed
+  1  the answer is no: denied, not serving, or an audit log that is not intact
+  2  no answer: an error, a server that cannot be reached, or a mistake on the command line
+     (`health` says 1 here, for Docker keeps 2 for itself)
+
+Examples:
+  keyward serve --dev
+  keyward token create --account acme --name 'Order sync' --expires 90d
+  keyward validate --text-file ci.token --resource tables/orders --action read
+  keyward token list --account acme --output json";
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    Serve(node::ServeArgs),
+    Config(node::ConfigArgs),
+    Token(token::TokenArgs),
+    Role(role::RoleArgs),
+    Validate(validate::ValidateArgs),
+    Health(health::HealthArgs),
+    Operator(node::OperatorArgs),
+    Keyring(node::KeyringArgs),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(Shell::with_system(|shell| run(&arguments, shell)))
+}
+
+/// Runs a command line, program name first; returns the exit code.
+fn run(arguments: &[OsString], shell: &mut Shell<'_>) -> u8 {
+    let json = wants_json(arguments);
+    if let Err(failure) = secrets::refuse_in_arguments(arguments) {
+        return fail(&failure, json, shell);
+    }
+    let command = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command,
+        Err(error) => return explain(&error, json, shell),
+    };
+    match command.run(shell) {
+        Ok(outcome) => outcome.exit_code(),
+        Err(failure) => {
+            let code = fail(&failure, json, shell);
+            if matches!(command, Command::Health(_)) {
+                health::HealthArgs::FAILED
+            } else {
+                code
+            }
+        }
+    }
+}
+
+impl Command {
+    fn run(&self, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
+        match self {
+            Self::Serve(args) => node::serve(args),
+            Self::Config(args) => node::config(args),
+            Self::Token(args) => args.run(shell),
+            Self::Role(args) => args.run(shell),
+            Self::Validate(args) => args.run(shell),
+            Self::Health(args) => args.run(shell),
+            Self::Operator(args) => node::operator(args),
+            Self::Keyring(args) => node::keyring(args),
+        }
+    }
+}
+
+fn fail(failure: &Failure, json: bool, shell: &mut Shell<'_>) -> u8 {
+    let text = if json {
+        failure.to_json()
+    } else {
+        failure.to_text()
+    };
+    // Where even this cannot be written, the exit code still tells.
+    let _ = shell.stderr.write_all(text.as_bytes());
+    Failure::EXIT_CODE
+}
+
+/// Help and version are answers; all else that the parser says is a mistake.
+fn explain(error: &clap::Error, json: bool, shell: &mut Shell<'_>) -> u8 {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = shell.stdout.write_all(text.as_bytes());
+            Outcome::Success.exit_code()
+        }
+        _ if json => fail(&Failure::usage(text.trim_end()), json, shell),
+        _ => {
+            let _ = shell.stderr.write_all(text.as_bytes());
+            Failure::EXIT_CODE
+        }
+    }
+}
+
+/// Whether errors are told as JSON, known before the command line is parsed so that its own errors are too.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let words: Vec<_> = arguments
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect();
+    let is_json = |value: &str| matches!(value, "json" | "jsonl");
+    let pair = words
+        .windows(2)
+        .any(|pair| matches!(&*pair[0], "--output" | "-o") && is_json(&pair[1]));
+    pair || words.iter().any(|word| {
+        ["--output=", "-o=", "-o"]
+            .iter()
+            .any(|flag| word.strip_prefix(flag).is_some_and(is_json))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_recognised_before_the_command_line_is_parsed() {
+        for (line, json) in [
+            ("keyward token list --output json", true),
+            ("keyward token list --output=jsonl --nonsense", true),
+            ("keyward token list -ojson", true),
+            ("keyward token list -o table", false),
+            ("keyward token list", false),
+        ] {
+            let arguments: Vec<OsString> = line.split(' ').map(Into::into).collect();
+            assert_eq!(wants_json(&arguments), json, "{line}");
+        }
+    }
+}
