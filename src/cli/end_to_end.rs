@@ -184,7 +184,7 @@ fn a_server_that_repeats_its_page_does_not_hold_us() {
 }
 
 #[test]
-fn every_change_of_a_token_shows_what_it_is_now() {
+fn every_verb_shows_what_it_is_about() {
     let mut scene = scene();
     for line in [
         "token get t1",
@@ -193,10 +193,19 @@ fn every_change_of_a_token_shows_what_it_is_now() {
         "token update t1 --name x",
         "token complete-rekey t1",
         "token cancel-rekey t1",
+        "token import --name n --digest-file -",
+        "account get t1",
+        "account create --id t1 --preset standard",
+        "account update t1 --disable",
+        "account create-key t1",
+        "principal get t1",
+        "principal create --id t1",
+        "principal update t1 --api-user",
         "role get t1",
         "role update t1 --grant dispatch",
         "role create --id t1",
     ] {
+        scene.stdin(&"0".repeat(64));
         let (code, out, err) = keyward(&mut scene, &format!("{line} -o json"));
         assert_eq!(code, 0, "{line}: {err}");
         assert_eq!(parsed(&out)["id"], "t1", "{line}");
@@ -297,4 +306,59 @@ fn a_secret_on_the_command_line_is_refused_unread() {
         err.contains("never from the command line") && !err.contains("0123456789"),
         "{err}"
     );
+}
+
+#[test]
+fn accounts_principals_and_events_come_as_tables_too() {
+    let mut scene = scene();
+    for (line, lines) in [
+        ("account list", 3),
+        ("principal list", 2),
+        ("events --limit 20", 21),
+        ("events list --limit 250", 251),
+        ("events", 1001),
+    ] {
+        let (code, out, err) = keyward(&mut scene, line);
+        assert_eq!(code, 0, "{line}: {err}");
+        assert_eq!(out.lines().count(), lines, "{line}");
+    }
+    let (_, out, _) = keyward(&mut scene, "events --limit 1 -o jsonl");
+    assert_eq!(
+        parsed(&out)["sequence"],
+        "999",
+        "64-bit numbers are strings in proto JSON"
+    );
+}
+
+#[test]
+fn a_log_that_is_not_intact_is_exit_code_1() {
+    let mut scene = scene();
+    assert_eq!(keyward(&mut scene, "events verify").0, 0);
+    let (code, out, _) = keyward(&mut scene, "events verify --from 5");
+    assert_eq!(code, 1);
+    assert!(out.contains("first bad  5"), "{out}");
+}
+
+#[test]
+fn a_saved_context_is_enough_to_make_a_call() {
+    let mut scene = Scene::new();
+    let token = scene.write("operator.token", &format!("{OPERATOR}\n"));
+    let server = fake::start();
+    let line = format!(
+        "context save prod --server {server} --token-file {}",
+        token.display()
+    );
+    assert_eq!(keyward(&mut scene, &line).0, 0);
+    assert_eq!(keyward(&mut scene, "token get t1").0, 0);
+    let (code, _, err) = keyward(&mut scene, "token get t1 --context another");
+    assert_eq!(code, 2);
+    assert!(err.contains("there is no context named another"), "{err}");
+}
+
+#[test]
+fn a_completion_script_knows_the_verbs() {
+    let mut scene = Scene::new();
+    let (code, out, _) = keyward(&mut scene, "completions bash");
+    assert_eq!(code, 0);
+    assert!(out.contains("complete-rekey"));
 }

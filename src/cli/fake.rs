@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
@@ -42,12 +43,14 @@ pub(crate) fn start() -> SocketAddr {
                 .set_serving::<CredentialServiceServer<Fake>>()
                 .await;
             reporter.set_not_serving::<EventServiceServer<Fake>>().await;
+            let incoming = TcpListenerStream::new(listener)
+                .map(|socket| socket.inspect(|socket| socket.set_nodelay(true).unwrap()));
             Server::builder()
                 .add_service(health)
                 .add_service(CredentialServiceServer::new(Fake))
                 .add_service(DirectoryServiceServer::new(Fake))
                 .add_service(EventServiceServer::new(Fake))
-                .serve_with_incoming(TcpListenerStream::new(listener))
+                .serve_with_incoming(incoming)
                 .await
                 .unwrap();
         });

@@ -4,17 +4,23 @@
 //! flags come to one request of the contract (`request`, a pure function), its answer to a table or to JSON (`Record`),
 //! and its end to an exit code (`Outcome`, `Failure`).
 
+mod account;
 mod client;
+mod completions;
 mod connection;
+mod context;
 mod contexts;
 #[cfg(test)]
 mod end_to_end;
+mod events;
 mod failure;
 #[cfg(test)]
 mod fake;
 mod health;
 mod node;
 mod output;
+mod policy;
+mod principal;
 mod retry;
 mod role;
 mod secrets;
@@ -77,11 +83,16 @@ enum Command {
     Serve(node::ServeArgs),
     Config(node::ConfigArgs),
     Token(token::TokenArgs),
+    Account(account::AccountArgs),
+    Principal(principal::PrincipalArgs),
     Role(role::RoleArgs),
+    Events(events::EventsArgs),
     Validate(validate::ValidateArgs),
     Health(health::HealthArgs),
     Operator(node::OperatorArgs),
     Keyring(node::KeyringArgs),
+    Context(context::ContextArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command line of this process.
@@ -120,11 +131,16 @@ impl Command {
             Self::Serve(args) => node::serve(args),
             Self::Config(args) => node::config(args),
             Self::Token(args) => args.run(shell),
+            Self::Account(args) => args.run(shell),
+            Self::Principal(args) => args.run(shell),
             Self::Role(args) => args.run(shell),
+            Self::Events(args) => args.run(shell),
             Self::Validate(args) => args.run(shell),
             Self::Health(args) => args.run(shell),
             Self::Operator(args) => node::operator(args),
             Self::Keyring(args) => node::keyring(args),
+            Self::Context(args) => args.run(shell),
+            Self::Completions(args) => args.run(shell),
         }
     }
 }

@@ -82,11 +82,15 @@ impl Scene {
 
 /// Reads the flags of one verb, split at spaces.
 pub(crate) fn parse<A: Args>(line: &str) -> A {
+    try_parse(line).unwrap_or_else(|why| panic!("{line}: {why}"))
+}
+
+pub(crate) fn try_parse<A: Args>(line: &str) -> Result<A, clap::Error> {
     #[derive(Parser)]
     struct Alone<A: Args> {
         #[command(flatten)]
         args: A,
     }
     let words = std::iter::once("test").chain(line.split_whitespace());
-    Alone::parse_from(words).args
+    Ok(Alone::try_parse_from(words)?.args)
 }

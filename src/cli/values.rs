@@ -106,6 +106,11 @@ impl Mask {
             .unwrap_or_default()
     }
 
+    /// How many paths there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The mask; one without a path is a mistake.
     pub(crate) fn finish(self) -> Result<FieldMask, Failure> {
         if self.0.is_empty() {
