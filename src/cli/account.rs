@@ -26,10 +26,10 @@ const PRESETS: [&str; 4] = [
 /// Make tenants and say what holds in them.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AccountArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
     #[command(subcommand)]
     verb: AccountVerb,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]
@@ -61,9 +61,9 @@ struct CreateArgs {
     preset: Option<String>,
 
     #[command(flatten)]
-    policy: PolicyArgs,
-    #[command(flatten)]
     request_id: RequestIdArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 /// Show one account and its policy.
@@ -104,12 +104,12 @@ struct UpdateArgs {
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
 
-    #[command(flatten)]
-    policy: PolicyArgs,
-
     /// Only if this is still the account's etag.
     #[arg(long)]
     etag: Option<String>,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 /// Make the account's key: public, permanent, made once.

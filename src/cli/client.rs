@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, TimeoutExpired};
@@ -37,12 +37,12 @@ impl Client {
             timeout,
         } = connection;
         let authorization = token.as_ref().map(|token| bearer(token)).transpose()?;
-        let channel = Endpoint::from(server.uri())
+        let endpoint = Endpoint::from(server.uri())
             .user_agent(concat!("keyward-cli/", env!("CARGO_PKG_VERSION")))
-            .expect("name and version are printable")
-            .connect_timeout(timeout)
-            .connect()
+            .expect("name and version are printable");
+        let channel = time::timeout(timeout, endpoint.connect())
             .await
+            .map_err(|_| Failure::deadline(timeout))?
             .map_err(|error| unreachable(&server, &error))?;
         Ok(Self {
             channel,
@@ -83,7 +83,7 @@ impl Client {
                 .metadata_mut()
                 .insert("authorization", value.clone());
         }
-        match timeout(self.timeout, send(request)).await {
+        match time::timeout(self.timeout, send(request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.failure(status)),
             Err(_) => Err(Failure::deadline(self.timeout)),

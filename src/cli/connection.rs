@@ -1,6 +1,7 @@
 //! Which server a command speaks to, and as whom: flags before environment before saved context before the default.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -16,13 +17,29 @@ use super::times::parse_nonzero_span;
 const DEFAULT_SERVER: &str = "127.0.0.1:50051";
 const DEFAULT_PORT: u16 = 50051;
 
-/// The flags that every command has which speaks to a server.
+/// Which server, and how long to wait for it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct TargetArgs {
+    /// Server address, host:port, plaintext [env: KEYWARD_SERVER] [default: 127.0.0.1:50051].
+    #[arg(long, global = true, value_name = "ADDRESS", value_parser = Server::parse)]
+    server: Option<Server>,
+
+    /// Saved context to use, before the environment [env: KEYWARD_CONTEXT] [default: the current one].
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Deadline of each call, such as 10s or 500ms.
+    #[arg(long, global = true, value_name = "SPAN", default_value = "10s", value_parser = parse_nonzero_span)]
+    timeout: Duration,
+}
+
+/// Which server, and as whom.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// Server address, host:port, plaintext [env: KEYWARD_SERVER] [default: 127.0.0.1:50051].
-    #[arg(long, global = true, value_name = "ADDRESS", value_parser = Server::parse)]
-    pub(crate) server: Option<Server>,
+    #[command(flatten)]
+    target: TargetArgs,
 
     /// File that holds the operator token [env: KEYWARD_TOKEN_FILE, or the token itself in KEYWARD_TOKEN].
     #[arg(
@@ -31,19 +48,11 @@ pub(crate) struct ConnectionArgs {
         value_name = "PATH",
         conflicts_with = "token_stdin"
     )]
-    pub(crate) token_file: Option<std::path::PathBuf>,
+    token_file: Option<PathBuf>,
 
     /// Read the operator token from the standard input.
     #[arg(long, global = true)]
     pub(crate) token_stdin: bool,
-
-    /// Saved context to use, before the environment [env: KEYWARD_CONTEXT] [default: the current one].
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) context: Option<String>,
-
-    /// Deadline of each call, such as 10s or 500ms.
-    #[arg(long, global = true, value_name = "SPAN", default_value = "10s", value_parser = parse_nonzero_span)]
-    pub(crate) timeout: Duration,
 }
 
 /// What the flags, the environment and the saved contexts come to.
@@ -58,25 +67,9 @@ pub(crate) struct Connection {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Server(Uri);
 
-impl ConnectionArgs {
-    /// Server and token. A context's token is sent to that context's server only.
-    pub(crate) fn resolve(&self, shell: &mut Shell<'_>) -> Result<Connection, Failure> {
-        let context = self.chosen_context(shell)?;
-        let server = self.pick_server(context.as_ref(), shell)?;
-        let token = match self.pick_token(context.as_ref(), &server, shell)? {
-            Some(Pick::Text(text)) => Some(text),
-            Some(Pick::From(source)) => Some(source.read("operator token", shell)?),
-            None => None,
-        };
-        Ok(Connection {
-            server,
-            token,
-            timeout: self.timeout,
-        })
-    }
-
+impl TargetArgs {
     /// The server alone, for calls that need no token.
-    pub(crate) fn resolve_server(&self, shell: &Shell<'_>) -> Result<Connection, Failure> {
+    pub(crate) fn resolve(&self, shell: &Shell<'_>) -> Result<Connection, Failure> {
         let context = self.chosen_context(shell)?;
         let server = self.pick_server(context.as_ref(), shell)?;
         Ok(Connection {
@@ -101,13 +94,35 @@ impl ConnectionArgs {
             return Ok(server.clone());
         }
         let saved = context.map(|context| context.server.clone());
-        let variable = shell.variable("KEYWARD_SERVER");
-        let text = match self.context {
-            Some(_) => saved.or(variable),
-            None => variable.or(saved),
-        };
+        let text = self.rank(saved, shell.variable("KEYWARD_SERVER"));
         let text = text.unwrap_or_else(|| DEFAULT_SERVER.into());
         Server::parse(&text).map_err(|why| Failure::usage(format!("server address {text}: {why}")))
+    }
+
+    /// A context that a flag names goes before the environment, any other one after it.
+    fn rank<T>(&self, saved: Option<T>, variable: Option<T>) -> Option<T> {
+        match self.context {
+            Some(_) => saved.or(variable),
+            None => variable.or(saved),
+        }
+    }
+}
+
+impl ConnectionArgs {
+    /// Server and token. A context's token is sent to that context's server only.
+    pub(crate) fn resolve(&self, shell: &mut Shell<'_>) -> Result<Connection, Failure> {
+        let context = self.target.chosen_context(shell)?;
+        let server = self.target.pick_server(context.as_ref(), shell)?;
+        let token = match self.pick_token(context.as_ref(), &server, shell) {
+            Some(Pick::Text(text)) => Some(text),
+            Some(Pick::From(source)) => Some(source.read("operator token", shell)?),
+            None => None,
+        };
+        Ok(Connection {
+            server,
+            token,
+            timeout: self.target.timeout,
+        })
     }
 
     fn pick_token(
@@ -115,38 +130,36 @@ impl ConnectionArgs {
         context: Option<&Context>,
         server: &Server,
         shell: &mut Shell<'_>,
-    ) -> Result<Option<Pick>, Failure> {
+    ) -> Option<Pick> {
         if let Some(path) = &self.token_file {
-            return Ok(Some(Pick::From(Source::File(path.clone()))));
+            return Some(Pick::From(Source::File(path.clone())));
         }
         if self.token_stdin {
-            return Ok(Some(Pick::From(Source::Stdin)));
+            return Some(Pick::From(Source::Stdin));
         }
-        let variable = shell
+        let text = shell
             .variable("KEYWARD_TOKEN")
-            .map(|text| Pick::Text(Zeroizing::new(text)))
-            .or_else(|| {
-                let path = shell.variable("KEYWARD_TOKEN_FILE")?;
-                Some(Pick::From(Source::File(path.into())))
-            });
+            .map(|text| Pick::Text(Zeroizing::new(text)));
+        let path = shell.variable("KEYWARD_TOKEN_FILE");
+        let variable = text.or(path.map(|path| Pick::From(Source::File(path.into()))));
+
         let saved = context.and_then(|context| Some((context, context.token_file.as_ref()?)));
+        let is_for_server =
+            |context: &Context| Server::parse(&context.server).as_ref() == Ok(server);
         let saved = match saved {
-            Some((context, path)) if Server::parse(&context.server).as_ref() == Ok(server) => {
+            Some((context, path)) if is_for_server(context) => {
                 Some(Pick::From(Source::File(path.clone())))
             }
             Some((context, _)) if variable.is_none() => {
+                let of = &context.server;
                 shell.note(&format!(
-                    "note: the context's token is for {} and is not sent to {server}",
-                    context.server
+                    "note: the context's token is for {of} and is not sent to {server}"
                 ));
                 None
             }
             _ => None,
         };
-        Ok(match self.context {
-            Some(_) => saved.or(variable),
-            None => variable.or(saved),
-        })
+        self.target.rank(saved, variable)
     }
 }
 

@@ -26,10 +26,10 @@ Examples:
   keyward context use prod
   keyward token list --context staging")]
 pub(crate) struct ContextArgs {
-    #[command(flatten)]
-    output: OutputArgs,
     #[command(subcommand)]
     verb: ContextVerb,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]

@@ -18,12 +18,12 @@ use crate::api::proto::{
 #[derive(Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EventsArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
-    #[command(flatten)]
-    list: ListArgs,
     #[command(subcommand)]
     verb: Option<EventsVerb>,
+    #[command(flatten)]
+    list: ListArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]

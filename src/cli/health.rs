@@ -5,8 +5,10 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::client::Client;
+use super::connection::TargetArgs;
 use super::failure::{Failure, Outcome};
-use super::session::{RemoteArgs, block_on};
+use super::output::OutputArgs;
+use super::session::block_on;
 use super::shell::Shell;
 
 /// Ask whether a server is serving; exit code 0 serving, 1 in every other case.
@@ -19,12 +21,14 @@ Examples:
   keyward health --server 127.0.0.1:9090 --service keyward.v1.CredentialService
   HEALTHCHECK CMD [\"keyward\", \"health\", \"--server\", \"127.0.0.1:9090\", \"--timeout\", \"3s\"]")]
 pub(crate) struct HealthArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
-
     /// Service to ask about, such as keyward.v1.CredentialService [default: the server as a whole].
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
+
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl HealthArgs {
@@ -32,7 +36,7 @@ impl HealthArgs {
     pub(crate) const FAILED: u8 = 1;
 
     pub(crate) fn run(&self, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
-        let connection = self.remote.connection.resolve_server(shell)?;
+        let connection = self.target.resolve(shell)?;
         let status = block_on(async {
             let client = Client::connect(connection).await?;
             let request = HealthCheckRequest {
@@ -44,7 +48,7 @@ impl HealthArgs {
         })?
         .status();
         let name = status.as_str_name();
-        let line = if self.remote.output.output.is_json() {
+        let line = if self.output.output.is_json() {
             serde_json::json!({ "status": name }).to_string()
         } else {
             name.to_owned()

@@ -44,39 +44,41 @@ use clap::{Parser, Subcommand};
 use self::failure::{Failure, Outcome};
 use self::shell::Shell;
 
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+  0  done, or allowed
+  1  the answer is no: denied, not serving, or an audit log that is not intact
+  2  no answer: an error, a server that cannot be reached, a mistake on the command line
+     (`health` says 1 here too: Docker keeps 2 for itself)"
+    };
+}
+
 /// A gRPC credential service: issues tokens, and answers on each inbound request whether they are good.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "keyward", version, propagate_version = true, after_help = EXIT_CODES, after_long_help = LONG_HELP)]
+#[command(name = "keyward", version, after_help = exit_codes!(), after_long_help = LONG_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done, or allowed
-  1  the answer is no: denied, not serving, or an audit log that is not intact
-  2  no answer: an error, a server that cannot be reached, or a mistake on the command line";
+const LONG_HELP: &str = concat!(
+    exit_codes!(),
+    "
 
-const LONG_HELP: &str = "\
-Connection (flags before environment before saved context before the default):
-  --server, KEYWARD_SERVER                                  host:port, 127.0.0.1:50051 by default
-  --token-file, --token-stdin, KEYWARD_TOKEN, KEYWARD_TOKEN_FILE   the operator token
-  --context, KEYWARD_CONTEXT                                a saved server and token file; named by flag it goes before the environment
-
-Secrets are read from files or the standard input, never from the argument list.
-
-Exit codes:
-  0  done, or allowed
-  1  the answer is no: denied, not serving, or an audit log that is not intact
-  2  no answer: an error, a server that cannot be reached, or a mistake on the command line
-     (`health` says 1 here, for Docker keeps 2 for itself)
+Connection, flags before environment before saved context before the default:
+  server  --server, KEYWARD_SERVER, the context's, 127.0.0.1:50051
+  token   --token-file or --token-stdin, KEYWARD_TOKEN or KEYWARD_TOKEN_FILE, the context's
+A context that --context names goes before the environment. Its token is sent to its own server only.
+Secrets are read from files, the standard input or the environment, never from the argument list.
 
 Examples:
   keyward serve --dev
   keyward token create --account acme --name 'Order sync' --expires 90d
   keyward validate --text-file ci.token --resource tables/orders --action read
-  keyward token list --account acme --output json";
+  keyward token list --account acme --output json"
+);
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
@@ -197,6 +199,23 @@ mod tests {
     #[test]
     fn the_command_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_every_flag_explains_itself() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{name} {}",
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 
     #[test]

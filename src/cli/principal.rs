@@ -18,10 +18,10 @@ use crate::api::proto::{
 /// Look after those that act in an account.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PrincipalArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
     #[command(subcommand)]
     verb: PrincipalVerb,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]

@@ -15,10 +15,10 @@ use crate::api::proto::{
 /// Name sets of grants that principals are given.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RoleArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
     #[command(subcommand)]
     verb: RoleVerb,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]

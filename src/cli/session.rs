@@ -119,11 +119,14 @@ pub(crate) fn with_session(
 
 /// Runs on this thread alone.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::local(format!("cannot start: {error}")))?
-        .block_on(future)
+        .map_err(|error| Failure::local(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(future);
+    // A name that is still being looked up must not hold up the answer.
+    runtime.shutdown_background();
+    result
 }
 
 /// What an answer must hold by the contract.

@@ -26,9 +26,6 @@ Examples:
   keyward validate --dry-run < ci.token
   echo 'Bearer …' | keyward validate --authorization-file -")]
 pub(crate) struct ValidateArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
-
     /// File with the token's text, or - for the standard input [default: -].
     #[arg(long, value_name = "PATH", value_parser = Source::parse, group = "presented")]
     text_file: Option<Source>,
@@ -76,6 +73,9 @@ pub(crate) struct ValidateArgs {
     /// List the effective grants.
     #[arg(long)]
     with_grants: bool,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 impl ValidateArgs {

@@ -22,7 +22,7 @@ pub(crate) struct ListArgs {
     pub(crate) account: Option<String>,
 
     /// Only those in this state; may be repeated [default: any].
-    #[arg(long = "state", value_parser = choice::<TokenState>())]
+    #[arg(long = "state", value_name = "STATE", value_parser = choice::<TokenState>())]
     pub(crate) states: Vec<TokenState>,
 
     /// Only those of this principal.

@@ -24,10 +24,10 @@ use crate::api::proto::{
 /// Issue tokens and run their lives.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TokenArgs {
-    #[command(flatten)]
-    remote: RemoteArgs,
     #[command(subcommand)]
     verb: TokenVerb,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]
