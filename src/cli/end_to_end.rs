@@ -1,11 +1,13 @@
 //! Whole command lines against a fake server: what is printed where, and the exit code.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
 use super::fake::{self, OPERATOR, SECRET, SILENT, TOKENS};
 use super::run;
+use super::shell::Shell;
 use super::testing::Scene;
 
 /// A scene whose environment names a fake server and its operator.
@@ -105,6 +107,38 @@ fn a_secret_file_takes_the_secret_off_standard_output() {
     let (code, _, err) = keyward(&mut scene, &line);
     assert_eq!(code, 2, "an existing file is refused");
     assert!(err.contains("LOCAL"), "{err}");
+}
+
+#[test]
+fn a_secret_that_could_not_be_printed_can_be_had_again() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut scene = scene();
+    let arguments = ["keyward", "token", "rekey", "t1", "--request-id", "r1"].map(OsString::from);
+    let code = scene.shell(|shell| {
+        run(
+            &arguments,
+            &mut Shell {
+                stdout: &mut Full,
+                stdin: &mut io::empty(),
+                stderr: shell.stderr,
+                ..*shell
+            },
+        )
+    });
+    let err = scene.stderr();
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("repeat it with --request-id r1") && !err.contains(SECRET),
+        "{err}"
+    );
 }
 
 #[test]
@@ -262,6 +296,7 @@ fn health_needs_no_token_and_answers_by_its_exit_code() {
             "NOT_SERVING\n",
         ),
         ("health --service nothing", 1, ""),
+        ("health --nonsense", 1, ""),
         ("health -o json", 0, "{\"status\":\"SERVING\"}\n"),
     ] {
         let (exit, out, err) = keyward(&mut scene, line);

@@ -35,7 +35,7 @@ impl Outcome {
     }
 }
 
-/// No answer: exit code 2, but for `health`, where Docker wants 1.
+/// No answer: exit code 2, but for `health`, which has 1.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Failure {

@@ -32,9 +32,6 @@ pub(crate) struct HealthArgs {
 }
 
 impl HealthArgs {
-    /// The exit code of a server that could not be asked.
-    pub(crate) const FAILED: u8 = 1;
-
     pub(crate) fn run(&self, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
         let connection = self.target.resolve(shell)?;
         let status = block_on(async {

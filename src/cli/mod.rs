@@ -107,22 +107,25 @@ pub fn main() -> ExitCode {
 /// Runs a command line, program name first; returns the exit code.
 fn run(arguments: &[OsString], shell: &mut Shell<'_>) -> u8 {
     let json = wants_json(arguments);
+    // Said here, before anything can fail: a container's health check knows 0 and 1 alone.
+    let failed = match arguments.get(1) {
+        Some(verb) if verb == "health" => Outcome::Denied.exit_code(),
+        _ => Failure::EXIT_CODE,
+    };
     if let Err(failure) = secrets::refuse_in_arguments(arguments) {
-        return fail(&failure, json, shell);
+        tell(&failure, json, shell);
+        return failed;
     }
     let command = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.command,
-        Err(error) => return explain(&error, json, shell),
+        Err(error) if explain(&error, json, shell) => return Outcome::Success.exit_code(),
+        Err(_) => return failed,
     };
     match command.run(shell) {
         Ok(outcome) => outcome.exit_code(),
         Err(failure) => {
-            let code = fail(&failure, json, shell);
-            if matches!(command, Command::Health(_)) {
-                health::HealthArgs::FAILED
-            } else {
-                code
-            }
+            tell(&failure, json, shell);
+            failed
         }
     }
 }
@@ -147,7 +150,7 @@ impl Command {
     }
 }
 
-fn fail(failure: &Failure, json: bool, shell: &mut Shell<'_>) -> u8 {
+fn tell(failure: &Failure, json: bool, shell: &mut Shell<'_>) {
     let text = if json {
         failure.to_json()
     } else {
@@ -155,23 +158,26 @@ fn fail(failure: &Failure, json: bool, shell: &mut Shell<'_>) -> u8 {
     };
     // Where even this cannot be written, the exit code still tells.
     let _ = shell.stderr.write_all(text.as_bytes());
-    Failure::EXIT_CODE
 }
 
-/// Help and version are answers; all else that the parser says is a mistake.
-fn explain(error: &clap::Error, json: bool, shell: &mut Shell<'_>) -> u8 {
+/// Prints what the parser has to say; whether that is an answer, as help and version are, and not a mistake.
+fn explain(error: &clap::Error, json: bool, shell: &mut Shell<'_>) -> bool {
     let text = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = shell.stdout.write_all(text.as_bytes());
-            Outcome::Success.exit_code()
-        }
-        _ if json => fail(&Failure::usage(text.trim_end()), json, shell),
-        _ => {
-            let _ = shell.stderr.write_all(text.as_bytes());
-            Failure::EXIT_CODE
-        }
+    let is_answer = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if json && !is_answer {
+        tell(&Failure::usage(text.trim_end()), json, shell);
+    } else {
+        let out = if is_answer {
+            &mut *shell.stdout
+        } else {
+            &mut *shell.stderr
+        };
+        let _ = out.write_all(text.as_bytes());
     }
+    is_answer
 }
 
 /// Whether errors are told as JSON, known before the command line is parsed so that its own errors are too.

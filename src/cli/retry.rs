@@ -31,6 +31,13 @@ pub(crate) fn explain(failure: Failure, request_id: &str) -> Failure {
     }
 }
 
+/// Tells how to see an answer again that could not be printed.
+pub(crate) fn explain_lost(failure: Failure, request_id: &str) -> Failure {
+    failure.with_hint(format!(
+        "it was done, and its secret is not lost: repeat it with --request-id {request_id} within ten minutes"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

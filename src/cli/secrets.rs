@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
@@ -45,10 +46,14 @@ impl Source {
     ) -> Result<Zeroizing<String>, Failure> {
         let read = match self {
             Self::Stdin => {
-                if shell.stdin_is_terminal {
-                    shell.note(&format!("Enter the {what} (the terminal shows it):"));
-                }
-                read_line(shell.stdin, shell.stdin_is_terminal)
+                let typed = shell.stdin_is_terminal;
+                let unseen = typed.then(|| {
+                    shell.note(&format!("Enter the {what}; it is not shown:"));
+                    Unseen::begin()
+                });
+                let line = read_line(shell.stdin, typed);
+                drop(unseen);
+                line
             }
             Self::File(path) => File::open(path).and_then(|mut file| read_line(&mut file, false)),
         };
@@ -107,6 +112,30 @@ impl Drop for SecretFile {
     fn drop(&mut self) {
         if !self.kept {
             let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// While this lives, the terminal does not show what is typed.
+struct Unseen(Option<Termios>);
+
+impl Unseen {
+    fn begin() -> Self {
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut silent = before.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            silent.local_modes.insert(LocalModes::ECHONL);
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &silent);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
 }

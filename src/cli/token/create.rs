@@ -7,7 +7,7 @@ use super::show::SecretArgs;
 use crate::api::proto::create_token_request::Expiry as WireExpiry;
 use crate::api::proto::{Access, CreateTokenRequest, ImportTokenRequest};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::retry::{RequestIdArgs, explain};
+use crate::cli::retry::{RequestIdArgs, explain, explain_lost};
 use crate::cli::secrets::Source;
 use crate::cli::session::Session;
 use crate::cli::shell::Shell;
@@ -133,7 +133,9 @@ impl CreateArgs {
             })
             .await
             .map_err(|failure| explain(failure, &id))?;
-        self.secret.print(&answer, place, session)
+        self.secret
+            .print(&answer, place, session)
+            .map_err(|failure| explain_lost(failure, &id))
     }
 }
 

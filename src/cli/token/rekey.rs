@@ -7,7 +7,7 @@ use clap::Args;
 use super::show::SecretArgs;
 use crate::api::proto::{Activation, RekeyRequest};
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::retry::{RequestIdArgs, explain};
+use crate::cli::retry::{RequestIdArgs, explain, explain_lost};
 use crate::cli::session::Session;
 use crate::cli::times::{parse_span, to_wire_span};
 use crate::cli::values::parse_id;
@@ -63,7 +63,9 @@ impl RekeyArgs {
             .call(request, async |r| client.credentials().rekey(r).await)
             .await
             .map_err(|failure| explain(failure, &id))?;
-        self.secret.print(&answer, place, session)
+        self.secret
+            .print(&answer, place, session)
+            .map_err(|failure| explain_lost(failure, &id))
     }
 }
 
