@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status, TimeoutExpired};
 use tonic_health::pb::health_client::HealthClient;
 use zeroize::Zeroizing;
 
-use super::connection::{Connection, Server};
+use super::connection::{Connection, Server, Token};
 use super::failure::Failure;
 use crate::api::proto::credential_service_client::CredentialServiceClient;
 use crate::api::proto::directory_service_client::DirectoryServiceClient;
@@ -25,7 +25,8 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Client {
     channel: Channel,
     server: Server,
-    authorization: Option<MetadataValue<Ascii>>,
+    /// The header, or what to do should the server want one.
+    authorization: Result<MetadataValue<Ascii>, String>,
     timeout: Duration,
 }
 
@@ -36,7 +37,10 @@ impl Client {
             token,
             timeout,
         } = connection;
-        let authorization = token.as_ref().map(|token| bearer(token)).transpose()?;
+        let authorization = match token {
+            Token::Given(text) => Ok(bearer(&text)?),
+            Token::Missing(hint) => Err(hint),
+        };
         let endpoint = Endpoint::from(server.uri())
             .user_agent(concat!("keyward-cli/", env!("CARGO_PKG_VERSION")))
             .expect("name and version are printable");
@@ -78,7 +82,7 @@ impl Client {
     ) -> Result<R, Failure> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
-        if let Some(value) = &self.authorization {
+        if let Ok(value) = &self.authorization {
             request
                 .metadata_mut()
                 .insert("authorization", value.clone());
@@ -124,12 +128,11 @@ impl Client {
         if expired || (status.code() == Code::Cancelled && status.message() == "Timeout expired") {
             return Failure::deadline(self.timeout);
         }
-        match status.source() {
-            Some(source)
-                if status.code() == Code::Unavailable || status.code() == Code::Unknown =>
-            {
+        match (status.source(), status.code(), &self.authorization) {
+            (Some(source), Code::Unavailable | Code::Unknown, _) => {
                 unreachable(&self.server, source)
             }
+            (_, Code::Unauthenticated, Err(hint)) => Failure::from(status).with_hint(hint),
             _ => status.into(),
         }
     }

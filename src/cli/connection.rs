@@ -1,7 +1,7 @@
 //! Which server a command speaks to, and as whom: flags before environment before saved context before the default.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -16,6 +16,8 @@ use super::times::parse_nonzero_span;
 
 const DEFAULT_SERVER: &str = "127.0.0.1:50051";
 const DEFAULT_PORT: u16 = 50051;
+const GIVE_ONE: &str =
+    "no operator token was sent: name one with --token-file, KEYWARD_TOKEN_FILE or a context";
 
 /// Which server, and how long to wait for it.
 #[derive(Args, Clone, Debug)]
@@ -58,9 +60,15 @@ pub(crate) struct ConnectionArgs {
 /// What the flags, the environment and the saved contexts come to.
 pub(crate) struct Connection {
     pub(crate) server: Server,
-    /// `None`: nobody in particular.
-    pub(crate) token: Option<Zeroizing<String>>,
+    pub(crate) token: Token,
     pub(crate) timeout: Duration,
+}
+
+/// The operator token.
+pub(crate) enum Token {
+    Given(Zeroizing<String>),
+    /// There is none; what to do about it, should the server want one.
+    Missing(String),
 }
 
 /// A server's host and port.
@@ -74,7 +82,7 @@ impl TargetArgs {
         let server = self.pick_server(context.as_ref(), shell)?;
         Ok(Connection {
             server,
-            token: None,
+            token: Token::Missing(GIVE_ONE.into()),
             timeout: self.timeout,
         })
     }
@@ -114,9 +122,9 @@ impl ConnectionArgs {
         let context = self.target.chosen_context(shell)?;
         let server = self.target.pick_server(context.as_ref(), shell)?;
         let token = match self.pick_token(context.as_ref(), &server, shell) {
-            Some(Pick::Text(text)) => Some(text),
-            Some(Pick::From(source)) => Some(source.read("operator token", shell)?),
-            None => None,
+            Pick::Text(text) => Token::Given(text),
+            Pick::From(source) => Token::Given(source.read("operator token", shell)?),
+            Pick::Nothing(hint) => Token::Missing(hint),
         };
         Ok(Connection {
             server,
@@ -125,41 +133,28 @@ impl ConnectionArgs {
         })
     }
 
-    fn pick_token(
-        &self,
-        context: Option<&Context>,
-        server: &Server,
-        shell: &mut Shell<'_>,
-    ) -> Option<Pick> {
+    fn pick_token(&self, context: Option<&Context>, server: &Server, shell: &Shell<'_>) -> Pick {
         if let Some(path) = &self.token_file {
-            return Some(Pick::From(Source::File(path.clone())));
+            return Pick::file(path);
         }
         if self.token_stdin {
-            return Some(Pick::From(Source::Stdin));
+            return Pick::From(Source::Stdin);
         }
-        let text = shell
-            .variable("KEYWARD_TOKEN")
-            .map(|text| Pick::Text(Zeroizing::new(text)));
+        let text = shell.variable("KEYWARD_TOKEN");
         let path = shell.variable("KEYWARD_TOKEN_FILE");
-        let variable = text.or(path.map(|path| Pick::From(Source::File(path.into()))));
+        let text = text.map(|text| Pick::Text(Zeroizing::new(text)));
+        let variable = text.or(path.map(|path| Pick::file(Path::new(&path))));
 
-        let saved = context.and_then(|context| Some((context, context.token_file.as_ref()?)));
-        let is_for_server =
-            |context: &Context| Server::parse(&context.server).as_ref() == Ok(server);
-        let saved = match saved {
-            Some((context, path)) if is_for_server(context) => {
-                Some(Pick::From(Source::File(path.clone())))
-            }
-            Some((context, _)) if variable.is_none() => {
-                let of = &context.server;
-                shell.note(&format!(
-                    "note: the context's token is for {of} and is not sent to {server}"
-                ));
-                None
-            }
-            _ => None,
+        let saved = context.and_then(|all| Some((&all.server, all.token_file.as_ref()?)));
+        let is_here = |of: &str| Server::parse(of).as_ref() == Ok(server);
+        let fitting = saved.filter(|(of, _)| is_here(of));
+        let fitting = fitting.map(|(_, path)| Pick::file(path));
+        let why_none = || match saved {
+            Some((of, _)) => format!("the context's token is for {of} and is not sent to {server}"),
+            None => GIVE_ONE.into(),
         };
-        self.target.rank(saved, variable)
+        let pick = self.target.rank(fitting, variable);
+        pick.unwrap_or_else(|| Pick::Nothing(why_none()))
     }
 }
 
@@ -210,10 +205,17 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A token at hand, or where to read it.
+/// A token at hand, where to read it, or why there is none.
 enum Pick {
     Text(Zeroizing<String>),
     From(Source),
+    Nothing(String),
+}
+
+impl Pick {
+    fn file(path: &Path) -> Self {
+        Self::From(Source::File(path.to_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -254,11 +256,14 @@ mod tests {
         scene
     }
 
-    fn resolve(scene: &mut Scene, flags: &[&str]) -> (String, Option<String>) {
+    fn resolve(scene: &mut Scene, flags: &[&str]) -> (String, Result<String, String>) {
         let args = Alone::parse_from([&["test"], flags].concat()).connection;
         scene.shell(|shell| {
             let connection = args.resolve(shell).unwrap();
-            let token = connection.token.map(|token| token.to_string());
+            let token = match connection.token {
+                Token::Given(text) => Ok(text.to_string()),
+                Token::Missing(hint) => Err(hint),
+            };
             (connection.server.to_string(), token)
         })
     }
@@ -268,7 +273,7 @@ mod tests {
         let mut scene = scene();
         let flagged = scene.write("flagged", "token-of-flag\n");
         let flagged = flagged.to_str().unwrap();
-        let token = |name: &str| Some(format!("token-of-{name}"));
+        let token = |name: &str| Ok(format!("token-of-{name}"));
 
         assert_eq!(resolve(&mut scene, &[]), (SAVED.into(), token("saved")));
         assert_eq!(
@@ -298,23 +303,26 @@ mod tests {
     #[test]
     fn without_anything_it_is_this_machine_and_nobody() {
         let mut scene = Scene::new();
-        assert_eq!(resolve(&mut scene, &[]), (DEFAULT_SERVER.into(), None));
+        assert_eq!(
+            resolve(&mut scene, &[]),
+            (DEFAULT_SERVER.into(), Err(GIVE_ONE.into()))
+        );
     }
 
     #[test]
     fn a_contexts_token_is_never_sent_to_another_server() {
         let mut scene = scene();
-        assert_eq!(
-            resolve(&mut scene, &["--server", FLAG]),
-            (FLAG.into(), None)
-        );
-        assert!(scene.stderr().contains("not sent to flag:1"));
+        let (server, token) = resolve(&mut scene, &["--server", FLAG]);
+        assert_eq!(server, FLAG);
+        assert!(token.unwrap_err().contains("not sent to flag:1"));
         assert_eq!(
             resolve(&mut scene, &["--server", SAVED]),
-            (SAVED.into(), Some("token-of-saved".into()))
+            (SAVED.into(), Ok("token-of-saved".into()))
         );
         scene.set("KEYWARD_SERVER", VARIABLE);
-        assert_eq!(resolve(&mut scene, &[]), (VARIABLE.into(), None));
+        let (server, token) = resolve(&mut scene, &[]);
+        assert_eq!(server, VARIABLE);
+        assert!(token.is_err());
     }
 
     #[test]
@@ -322,13 +330,13 @@ mod tests {
         let mut scene = Scene::new();
         let path = scene.write("file", "token-of-file\n");
         scene.set("KEYWARD_TOKEN_FILE", path.to_str().unwrap());
-        assert_eq!(resolve(&mut scene, &[]).1, Some("token-of-file".into()));
+        assert_eq!(resolve(&mut scene, &[]).1, Ok("token-of-file".into()));
         scene.set("KEYWARD_TOKEN", "token-of-variable");
-        assert_eq!(resolve(&mut scene, &[]).1, Some("token-of-variable".into()));
+        assert_eq!(resolve(&mut scene, &[]).1, Ok("token-of-variable".into()));
         scene.stdin("token-of-stdin\n");
         assert_eq!(
             resolve(&mut scene, &["--token-stdin"]).1,
-            Some("token-of-stdin".into())
+            Ok("token-of-stdin".into())
         );
     }
 

@@ -191,6 +191,18 @@ fn nothing_that_a_server_says_moves_the_cursor() {
 }
 
 #[test]
+fn who_gave_no_token_hears_how_to_give_one() {
+    let mut scene = scene();
+    scene.unset("KEYWARD_TOKEN");
+    let (code, _, err) = keyward(&mut scene, "token get t1");
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("UNAUTHENTICATED") && err.contains("--token-file"),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_list_is_fetched_to_its_end_or_to_the_limit() {
     let mut scene = scene();
     for (flags, count) in [

@@ -4,36 +4,42 @@
 //! flags come to one request of the contract (`request`, a pure function), its answer to a table or to JSON (`Record`),
 //! and its end to an exit code (`Outcome`, `Failure`).
 
+// The verbs.
 mod account;
-mod client;
 mod completions;
-mod connection;
 mod context;
-mod contexts;
-#[cfg(test)]
-mod end_to_end;
 mod events;
-mod failure;
-#[cfg(test)]
-mod fake;
 mod health;
 mod node;
-mod output;
-mod policy;
 mod principal;
-mod retry;
 mod role;
+mod token;
+mod validate;
+
+// From the command line to a call.
+mod client;
+mod connection;
+mod contexts;
+mod policy;
+mod retry;
 mod secrets;
 mod session;
 mod shell;
-#[cfg(test)]
-mod testing;
-mod text;
 mod times;
-mod token;
-mod validate;
 mod values;
 mod words;
+
+// From an answer to the terminal.
+mod failure;
+mod output;
+mod text;
+
+#[cfg(test)]
+mod end_to_end;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod testing;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -54,9 +54,10 @@ impl SecretArgs {
     ) -> Result<Outcome, Failure> {
         if let Some(place) = place {
             let path = place.keep(answer.secret())?;
-            session
-                .shell
-                .note(&format!("note: the secret is in {}", path.display()));
+            if !session.format.is_json() {
+                let line = format!("note: the secret is in {}", path.display());
+                session.shell.note(&line);
+            }
             return session.show_some(answer.token().cloned());
         }
         if self.secret_only {
