@@ -139,8 +139,8 @@ fn run(arguments: &[OsString], shell: &mut Shell<'_>) -> u8 {
 impl Command {
     fn run(&self, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
         match self {
-            Self::Serve(args) => node::serve(args),
-            Self::Config(args) => node::config(args),
+            Self::Serve(args) => node::serve(args, shell),
+            Self::Config(args) => node::config(args, shell),
             Self::Token(args) => args.run(shell),
             Self::Account(args) => args.run(shell),
             Self::Principal(args) => args.run(shell),
@@ -148,8 +148,8 @@ impl Command {
             Self::Events(args) => args.run(shell),
             Self::Validate(args) => args.run(shell),
             Self::Health(args) => args.run(shell),
-            Self::Operator(args) => node::operator(args),
-            Self::Keyring(args) => node::keyring(args),
+            Self::Operator(args) => node::operator(args, shell),
+            Self::Keyring(args) => node::keyring(args, shell),
             Self::Context(args) => args.run(shell),
             Self::Completions(args) => args.run(shell),
         }

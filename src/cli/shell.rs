@@ -17,13 +17,14 @@ pub(crate) struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    /// Runs `command` in the surroundings of this process.
+    /// Runs `command` in the surroundings of this process. Nothing is locked for longer than a write: a server's threads
+    /// log to the same streams.
     pub(crate) fn with_system<T>(command: impl FnOnce(&mut Shell<'_>) -> T) -> T {
         command(&mut Shell {
             stdin_is_terminal: io::stdin().is_terminal(),
-            stdin: &mut io::stdin().lock(),
-            stdout: &mut io::stdout().lock(),
-            stderr: &mut io::stderr().lock(),
+            stdin: &mut io::stdin(),
+            stdout: &mut io::stdout(),
+            stderr: &mut io::stderr(),
             variable: &|name| std::env::var(name).ok(),
             clock: Utc::now,
         })
