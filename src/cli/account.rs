@@ -3,11 +3,12 @@
 use clap::{Args, Subcommand};
 
 use super::failure::{Failure, Outcome};
-use super::output::{Listed, Record, yes_no};
+use super::output::{Listed, Record};
 use super::policy::{PolicyArgs, policy_fields};
 use super::retry::{RequestIdArgs, explain};
 use super::session::{Page, PagingArgs, RemoteArgs, Session, with_session};
 use super::shell::Shell;
+use super::table::yes_no;
 use super::times::show_time;
 use super::values::{Mask, parse_id};
 use crate::api::proto::create_account_request::Terms;

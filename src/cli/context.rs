@@ -8,9 +8,9 @@ use serde_json::json;
 use super::connection::Server;
 use super::contexts::{Context, Contexts};
 use super::failure::{Failure, Outcome};
-use super::output::{Format, OutputArgs, table, yes_no};
+use super::output::OutputArgs;
+use super::rows::Rows;
 use super::shell::Shell;
-use super::text::escape_json;
 
 /// Longest name of a context, in characters.
 const LONGEST_NAME: usize = 64;
@@ -97,70 +97,32 @@ impl ContextArgs {
 
     fn show(&self, contexts: &Contexts, name: &str, shell: &mut Shell<'_>) -> Result<(), Failure> {
         let context = contexts.named(name)?;
-        self.print(&[(name, context)], contexts, false, shell)
+        rows([(name, context)], contexts).show_one(self.output.output, shell.stdout)
     }
 
     fn list(&self, contexts: &Contexts, shell: &mut Shell<'_>) -> Result<(), Failure> {
-        let all: Vec<_> = contexts
-            .by_name
-            .iter()
-            .map(|(name, context)| (name.as_str(), context))
-            .collect();
-        self.print(&all, contexts, true, shell)
+        let all = contexts.by_name.iter();
+        let all = all.map(|(name, context)| (name.as_str(), context));
+        rows(all, contexts).show(self.output.output, shell.stdout)
     }
+}
 
-    fn print(
-        &self,
-        rows: &[(&str, &Context)],
-        contexts: &Contexts,
-        is_list: bool,
-        shell: &mut Shell<'_>,
-    ) -> Result<(), Failure> {
-        let is_current = |name: &str| contexts.current.as_deref() == Some(name);
-        let file = |context: &Context| {
-            context
-                .token_file
-                .as_ref()
-                .map(|path| path.display().to_string())
-        };
-        let rows = rows.iter();
-        let text = if self.output.output == Format::Table {
-            let cells = rows.map(|(name, context)| {
-                let file = file(context).unwrap_or_default();
-                vec![
-                    (*name).to_owned(),
-                    context.server.clone(),
-                    file,
-                    yes_no(is_current(name)),
-                ]
-            });
-            table(
-                &["NAME", "SERVER", "TOKEN FILE", "CURRENT"],
-                &cells.collect::<Vec<_>>(),
-            )
-        } else {
-            let objects: Vec<_> = rows
-                .map(|(name, context)| {
-                    json!({
-                        "name": name,
-                        "server": context.server,
-                        "tokenFile": file(context),
-                        "current": is_current(name),
-                    })
-                })
-                .collect();
-            match (self.output.output, is_list) {
-                (Format::Json, true) => format!("{:#}\n", json!(objects)),
-                (Format::Json, false) => format!("{:#}\n", objects[0]),
-                _ => objects.iter().map(|object| format!("{object}\n")).collect(),
-            }
-        };
-        let text = if self.output.output.is_json() {
-            escape_json(&text)
-        } else {
-            text
-        };
-        Ok(shell.stdout.write_all(text.as_bytes())?)
+fn rows<'c>(
+    some: impl IntoIterator<Item = (&'c str, &'c Context)>,
+    contexts: &Contexts,
+) -> Rows<4> {
+    let row = |(name, context): (&str, &Context)| {
+        let file = context.token_file.as_ref();
+        [
+            json!(name),
+            json!(context.server),
+            json!(file.map(|path| path.display().to_string())),
+            json!(contexts.current.as_deref() == Some(name)),
+        ]
+    };
+    Rows {
+        keys: ["name", "server", "tokenFile", "current"],
+        rows: some.into_iter().map(row).collect(),
     }
 }
 

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use super::failure::{Failure, Outcome};
-use super::output::{Listed, Record, yes_no};
+use super::output::{Listed, Record};
 use super::session::{Page, PagingArgs, RemoteArgs, Session, with_session};
 use super::shell::Shell;
+use super::table::yes_no;
 use super::times::{Moment, parse_moment, show_time, to_timestamp};
 use super::values::show_map;
 use super::words::{choice, word_of};

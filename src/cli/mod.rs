@@ -32,6 +32,8 @@ mod words;
 // From an answer to the terminal.
 mod failure;
 mod output;
+mod rows;
+mod table;
 mod text;
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use super::client::Want;
 use super::failure::Failure;
-use super::text::{escape_json, plain};
+use super::table::{pairs, table};
+use super::text::escape_json;
 use crate::api::proto;
 
 /// How answers are printed.
@@ -148,21 +148,6 @@ impl fmt::Debug for List<'_> {
     }
 }
 
-/// Columns under their names, cells made safe for a terminal.
-pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
-    let mut table = unadorned();
-    table.set_header(columns.iter().copied());
-    for row in rows {
-        table.add_row(row.iter().map(|cell| safe_cell(cell)));
-    }
-    trimmed(&mut table)
-}
-
-/// `yes` or `no`.
-pub(crate) fn yes_no(value: bool) -> String {
-    if value { "yes" } else { "no" }.into()
-}
-
 static CONTRACT: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(proto::DESCRIPTORS).expect("the build made these descriptors")
 });
@@ -188,41 +173,12 @@ fn to_json<T: Record>(record: &T, pretty: bool) -> Result<String, Failure> {
 }
 
 fn describe<T: Record>(record: &T) -> String {
-    let mut fields = unadorned();
-    for (label, value) in record.fields() {
-        fields.add_row([label.to_owned(), safe_cell(&value)]);
-    }
-    let mut text = trimmed(&mut fields);
+    let mut text = pairs(&record.fields());
     for part in record.parts() {
         text.push('\n');
         text.push_str(&table(part.columns, &part.rows));
     }
     text
-}
-
-fn unadorned() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .force_no_tty();
-    table
-}
-
-fn trimmed(table: &mut Table) -> String {
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    let text = table.trim_fmt();
-    if text.is_empty() { text } else { text + "\n" }
-}
-
-fn safe_cell(value: &str) -> String {
-    if value.is_empty() {
-        "-".into()
-    } else {
-        plain(value)
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::yes_no;
+use super::table::yes_no;
 use super::times::{parse_span, show_wire_span, to_wire_span};
 use super::values::{Limit, Mask, parse_count_limit, parse_span_limit};
 use super::words::{choice, word_of};

@@ -3,10 +3,11 @@
 use clap::Args;
 
 use super::failure::{Failure, Outcome};
-use super::output::{Part, Record, yes_no};
+use super::output::{Part, Record};
 use super::secrets::Source;
 use super::session::{RemoteArgs, Session, with_session};
 use super::shell::Shell;
+use super::table::yes_no;
 use super::times::show_time;
 use super::values::parse_id;
 use super::words::{Words, label, word_of};

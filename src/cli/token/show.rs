@@ -8,9 +8,10 @@ use crate::api::proto::{
     Access, CreateTokenResponse, RekeyResponse, SecretState, SecretVersion, Token, TokenState,
 };
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::output::{Listed, Part, Record, show, yes_no};
+use crate::cli::output::{Listed, Part, Record, show};
 use crate::cli::secrets::SecretFile;
 use crate::cli::session::{Session, required};
+use crate::cli::table::yes_no;
 use crate::cli::times::show_time;
 use crate::cli::values::show_map;
 use crate::cli::words::word_of;
