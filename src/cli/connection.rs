@@ -341,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_does_not_tell_its_token_when_debugged() {
+        let connection = Connection {
+            server: Server::parse("here").unwrap(),
+            token: Token::Given(Zeroizing::new("s3cret".into())),
+            timeout: Duration::from_secs(1),
+        };
+        let told = format!("{connection:?}");
+        assert!(told.contains("here") && !told.contains("s3cret"), "{told}");
+    }
+
+    #[test]
     fn a_context_that_is_not_there_is_a_mistake() {
         let mut scene = Scene::new();
         scene.set("KEYWARD_CONTEXT", "nowhere");

@@ -176,7 +176,8 @@ fn explain(error: &clap::Error, json: bool, shell: &mut Shell<'_>) -> bool {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     if json && !is_answer {
-        tell(&Failure::usage(text.trim_end()), json, shell);
+        let message = text.trim_start_matches("error: ").trim_end();
+        tell(&Failure::usage(message), json, shell);
     } else {
         let out = if is_answer {
             &mut *shell.stdout
