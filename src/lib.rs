@@ -18,6 +18,7 @@ pub mod registry;
 pub mod validator;
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod server;
 pub mod telemetry;

@@ -1,1 +1,5 @@
-fn main() {}
+//! Parses the command line and dispatches; nothing else.
+
+fn main() -> std::process::ExitCode {
+    keyward::cli::main()
+}

@@ -1,0 +1,153 @@
+//! The verbs that run on a node's own data, without a server in between: the seam to where they are done.
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+
+use super::failure::{Failure, Outcome};
+use super::output::OutputArgs;
+use super::shell::Shell;
+
+/// Run the server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArgs {}
+
+/// Print the settings that `serve` would run with.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConfigArgs {
+    #[command(flatten)]
+    pub(crate) serve: Said<ServeArgs>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Flags, and where each of their values came from.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "`config` reads them"))]
+pub(crate) struct Said<A> {
+    pub(crate) args: A,
+    pub(crate) matches: ArgMatches,
+}
+
+/// Make operators, offline.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OperatorArgs {
+    #[command(subcommand)]
+    pub(crate) verb: OperatorVerb,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum OperatorVerb {
+    Recover(RecoverArgs),
+}
+
+/// Make another first operator, while the server is stopped.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// New file for the operator's token, mode 0600 [default: operator.token in the data directory].
+    #[arg(long, value_name = "PATH", env = "KEYWARD_OPERATOR_TOKEN_FILE")]
+    pub(crate) operator_token_file: Option<PathBuf>,
+}
+
+/// Look after the keyring, offline.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KeyringArgs {
+    #[command(subcommand)]
+    pub(crate) verb: KeyringVerb,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum KeyringVerb {
+    /// Tell which keys there are, and how many rows still need each.
+    Status(DataArgs),
+    /// Make a new current key; the old one goes on being read.
+    Rotate(DataArgs),
+}
+
+/// A node's own data.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataArgs {
+    /// Data directory.
+    #[arg(long, value_name = "PATH", env = "KEYWARD_DATA_DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Keyring [default: keyring in the data directory].
+    #[arg(long, value_name = "PATH", env = "KEYWARD_KEYRING_FILE")]
+    pub(crate) keyring_file: Option<PathBuf>,
+}
+
+pub(crate) fn serve(_: &ServeArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    Err(not_built_in("serve"))
+}
+
+pub(crate) fn config(_: &ConfigArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    Err(not_built_in("config"))
+}
+
+pub(crate) fn operator(_: &OperatorArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    Err(not_built_in("operator"))
+}
+
+pub(crate) fn keyring(_: &KeyringArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    Err(not_built_in("keyring"))
+}
+
+fn not_built_in(verb: &str) -> Failure {
+    Failure::usage(format!("this build has no `{verb}`"))
+}
+
+impl<A: Args> Args for Said<A> {
+    fn augment_args(command: Command) -> Command {
+        A::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        A::augment_args_for_update(command)
+    }
+}
+
+impl<A: Args> FromArgMatches for Said<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Self::from_arg_matches_mut(&mut matches.clone())
+    }
+
+    fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, clap::Error> {
+        // Kept before it is emptied.
+        let kept = matches.clone();
+        Ok(Self {
+            args: A::from_arg_matches_mut(matches)?,
+            matches: kept,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::testing::parse;
+    use clap::parser::ValueSource;
+
+    #[test]
+    fn a_flag_knows_where_its_value_came_from() {
+        #[derive(Args, Clone, Debug)]
+        struct Sample {
+            #[arg(long, default_value = "x")]
+            given: String,
+            #[arg(long, default_value = "y")]
+            left: String,
+        }
+        let said = parse::<Said<Sample>>("--given z");
+        assert_eq!((&*said.args.given, &*said.args.left), ("z", "y"));
+        let source = |id| said.matches.value_source(id);
+        assert_eq!(source("given"), Some(ValueSource::CommandLine));
+        assert_eq!(source("left"), Some(ValueSource::DefaultValue));
+    }
+}

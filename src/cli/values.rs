@@ -1,0 +1,173 @@
+//! Values that several verbs take: ids, labels, limits that can be lifted, field masks.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use prost_types::FieldMask;
+
+use super::failure::Failure;
+
+/// Reads an id; a token's whole text is not one.
+pub(crate) fn parse_id(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("expected an id".into()),
+        text if text.starts_with("kw_") => Err(
+            "expected an id, not a token's text; secrets never belong on the command line".into(),
+        ),
+        id => Ok(id.to_owned()),
+    }
+}
+
+/// Reads `key=value`.
+pub(crate) fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected key=value".into()),
+    }
+}
+
+/// Labels by key; a key given twice is a mistake.
+pub(crate) fn labels(pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in pairs {
+        if labels.insert(key.clone(), value.clone()).is_some() {
+            return Err(Failure::usage(format!("the label {key} is given twice")));
+        }
+    }
+    Ok(labels)
+}
+
+/// `a=1, b=2`.
+pub(crate) fn show_map(map: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<_> = map
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    pairs.join(", ")
+}
+
+/// A limit, or its absence, said in so many words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Limit<T> {
+    None,
+    At(T),
+}
+
+impl<T> Limit<T> {
+    pub(crate) fn at(self) -> Option<T> {
+        match self {
+            Self::None => None,
+            Self::At(value) => Some(value),
+        }
+    }
+}
+
+/// Reads `none`, or what `parse` reads.
+pub(crate) fn parse_limit<T>(
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Limit<T>, String> {
+    match text {
+        "none" => Ok(Limit::None),
+        text => parse(text)
+            .map(Limit::At)
+            .map_err(|why| format!("{why}, or none")),
+    }
+}
+
+/// Reads a count, or `none`.
+pub(crate) fn parse_count_limit(text: &str) -> Result<Limit<u32>, String> {
+    parse_limit(text, |text| {
+        u32::from_str(text).map_err(|_| "expected a count".into())
+    })
+}
+
+/// Reads a span, or `none`.
+pub(crate) fn parse_span_limit(text: &str) -> Result<Limit<std::time::Duration>, String> {
+    parse_limit(text, super::times::parse_span)
+}
+
+/// The paths that an update names, gathered while its values are.
+#[derive(Debug, Default)]
+pub(crate) struct Mask(Vec<String>);
+
+impl Mask {
+    /// The value, and its path in the mask, where there is one.
+    pub(crate) fn set<T>(&mut self, path: &str, value: Option<T>) -> Option<T> {
+        if value.is_some() {
+            self.0.push(path.to_owned());
+        }
+        value
+    }
+
+    /// A list that is replaced where items are given, emptied where `clear` says so, and else left alone.
+    pub(crate) fn set_list<T: Clone>(&mut self, path: &str, items: &[T], clear: bool) -> Vec<T> {
+        self.set(path, (clear || !items.is_empty()).then(|| items.to_vec()))
+            .unwrap_or_default()
+    }
+
+    /// How many paths there are so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The mask; one without a path is a mistake.
+    pub(crate) fn finish(self) -> Result<FieldMask, Failure> {
+        if self.0.is_empty() {
+            return Err(
+                Failure::usage("there is nothing to change: name at least one field")
+                    .with_hint("--help lists the flags"),
+            );
+        }
+        Ok(FieldMask { paths: self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_label_is_a_key_and_a_value_that_may_be_empty() {
+        let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+        assert_eq!(parse_label("env=prod"), pair("env", "prod"));
+        assert_eq!(parse_label("a=b=c"), pair("a", "b=c"));
+        assert_eq!(parse_label("a="), pair("a", ""));
+        assert!(parse_label("a").is_err());
+        assert!(parse_label("=b").is_err());
+        let twice = [parse_label("a=1").unwrap(), parse_label("a=2").unwrap()];
+        assert_eq!(labels(&twice).unwrap_err().code, "USAGE");
+    }
+
+    #[test]
+    fn a_limit_is_none_or_a_number() {
+        assert_eq!(parse_count_limit("none"), Ok(Limit::None));
+        assert_eq!(parse_count_limit("3"), Ok(Limit::At(3)));
+        assert_eq!(
+            parse_span_limit("4h"),
+            Ok(Limit::At(Duration::from_secs(14_400)))
+        );
+        for text in ["-1", "", "None", "4294967296"] {
+            assert!(parse_count_limit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_never_a_tokens_text() {
+        assert!(parse_id("kw_dev_x").is_err());
+        assert!(parse_id("").is_err());
+        assert_eq!(parse_id("0123456789abcdefghijkl").unwrap().len(), 22);
+    }
+
+    #[test]
+    fn a_mask_names_what_is_set_and_never_nothing() {
+        let mut mask = Mask::default();
+        assert_eq!(mask.set("name", Some("x")), Some("x"));
+        assert_eq!(mask.set("description", None::<String>), None);
+        assert!(mask.set_list::<String>("grants", &[], true).is_empty());
+        assert!(mask.set_list::<String>("labels", &[], false).is_empty());
+        assert_eq!(mask.finish().unwrap().paths, ["name", "grants"]);
+        assert!(Mask::default().finish().is_err());
+    }
+}
