@@ -90,7 +90,8 @@ Examples:
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
-    Serve(node::ServeArgs),
+    /// Run the server.
+    Serve(crate::config::ServeArgs),
     Config(node::ConfigArgs),
     Token(token::TokenArgs),
     Account(account::AccountArgs),

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use serde_json::Value;
 
 use super::failure::{Failure, Outcome};
 use super::output::OutputArgs;
+use super::rows::Rows;
 use super::shell::Shell;
-
-/// Run the server.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct ServeArgs {}
+use crate::config::{ServeArgs, Setting};
 
 /// Print the settings that `serve` would run with.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +22,6 @@ pub(crate) struct ConfigArgs {
 
 /// Flags, and where each of their values came from.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "`config` reads them"))]
 pub(crate) struct Said<A> {
     pub(crate) args: A,
     pub(crate) matches: ArgMatches,
@@ -83,8 +81,31 @@ pub(crate) fn serve(_: &ServeArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure
     Err(not_built_in("serve"))
 }
 
-pub(crate) fn config(_: &ConfigArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
-    Err(not_built_in("config"))
+/// Prints every setting, its value and where that came from.
+pub(crate) fn config(args: &ConfigArgs, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    let Said {
+        args: serve,
+        matches,
+    } = &args.serve;
+    let config = serve
+        .clone()
+        .resolve()
+        .map_err(|why| Failure::usage(why.to_string()))?;
+    let row = |setting: Setting| {
+        [
+            setting.flag,
+            setting.variable,
+            setting.value,
+            setting.source.to_string(),
+        ]
+        .map(Value::from)
+    };
+    let rows = Rows {
+        keys: ["flag", "variable", "value", "source"],
+        rows: config.settings(matches).into_iter().map(row).collect(),
+    };
+    rows.show(args.output.output, shell.stdout)?;
+    Ok(Outcome::Success)
 }
 
 pub(crate) fn operator(_: &OperatorArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
