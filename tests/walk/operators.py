@@ -199,7 +199,6 @@ def nobody_raises_its_rights(w):
     missing("rekeys", helper.Rekey(token_id=strong.id))
     update = lambda token, grants: helper.UpdateToken(token={"id": token.id, "grants": grants}, update_mask=["grants"])
     missing("widens", update(weak, [WRITE_TOKENS, WRITE]))
-    missing("imports", helper.ImportToken(token={"account_id": "system", "name": "n", "grants": [WRITE]}, sha256=b"i" * 32))
     w.ok("deactivating is always possible", helper.DeactivateToken(token_id=strong.id))
     missing("reactivates", helper.ReactivateToken(token_id=strong.id))
     w.ok("whoever holds it, may", w.op.ReactivateToken(token_id=strong.id))
