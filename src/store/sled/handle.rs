@@ -150,11 +150,22 @@ pub(super) type Instead = BTreeMap<Key, Option<Row>>;
 fn fault(error: &sled::Error) -> Fault {
     match error {
         sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => {
-            Fault::Corrupt(error.to_string())
+            Fault::Corrupt(words(error))
         }
         sled::Error::Io(_) | sled::Error::ReportableBug(_) | sled::Error::CollectionNotFound(_) => {
-            Fault::Away(error.to_string())
+            Fault::Away(words(error))
         }
+    }
+}
+
+/// An error of sled's in words for an operator.
+pub(super) fn words(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption {
+            at: Some(place), ..
+        } => format!("its files are corrupt at {place:?}"),
+        sled::Error::Corruption { at: None, .. } => "its files are corrupt".to_owned(),
+        other => other.to_string(),
     }
 }
 

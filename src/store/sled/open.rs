@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::SledBackend;
 use super::aside::{self, Aside};
 use super::durable;
-use super::handle::Handle;
+use super::handle::{Handle, words};
 use crate::store::backend::{Fault, Revision};
 
 /// How a store is opened.
@@ -43,7 +43,11 @@ pub enum OpenError {
     /// Another process, or another part of this one, has it open.
     InUse(PathBuf),
     /// The directory cannot be read or written.
-    Io(PathBuf, io::Error),
+    Io {
+        dir: PathBuf,
+        error: io::Error,
+        left: Left,
+    },
     /// What is there is not a whole store.
     Damaged {
         dir: PathBuf,
@@ -79,9 +83,10 @@ impl fmt::Display for OpenError {
                 "the store in {} is in use by another process: stop that one first, or give this one a directory of its own",
                 dir.display()
             ),
-            Self::Io(dir, error) => write!(
+            Self::Io { dir, error, left } => write!(
                 f,
-                "the store in {} cannot be opened: {error}. Check that the directory is there, belongs to this user and has room",
+                "the store in {} cannot be opened: {error}. {left} Check that the directory belongs to this user and that the \
+                 disk is well and has room for a second copy of the store",
                 dir.display()
             ),
             Self::Damaged { dir, why, left } => write!(
@@ -148,16 +153,16 @@ impl Drop for Opening {
 }
 
 /// How long to wait for sled to let go of files that are closed.
-const LINGER: Duration = Duration::from_secs(3);
+const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
     if !durable::overridden() {
         return Err(OpenError::NotDurable);
     }
-    let io = |error| OpenError::Io(dir.to_owned(), error);
-    create(dir).map_err(io)?;
-    let lock = lock(dir)?;
-    let aside = Aside::take(dir, options.copy_bytes).map_err(io)?;
+    let untouched = |error| Refusal::Io(error).into_error(dir, Left::AsItWas);
+    create(dir).map_err(untouched)?;
+    let lock = lock(dir).map_err(|refusal| refusal.into_error(dir, Left::AsItWas))?;
+    let aside = Aside::take(dir, options.copy_bytes).map_err(untouched)?;
     let opened = remove_stale_snapshots(dir)
         .map_err(Refusal::Io)
         .and_then(|()| open_checked(dir, options));
@@ -167,7 +172,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
             aside,
             dir: dir.to_owned(),
         }),
-        Err(refusal) => Err(refusal.into_error(dir, aside)),
+        // Whoever has it open goes on writing; sled has not touched anything yet.
+        Err(Refusal::InUse) => Err(Refusal::InUse.into_error(dir, Left::AsItWas)),
+        Err(refusal) => Err(refusal.into_error(dir, put_back(dir, aside))),
     }
 }
 
@@ -194,16 +201,12 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn into_error(self, dir: &Path, aside: Option<Aside>) -> OpenError {
-        let left = put_back(dir, aside);
+    fn into_error(self, dir: &Path, left: Left) -> OpenError {
+        let dir = dir.to_owned();
         match self {
-            Self::InUse => OpenError::InUse(dir.to_owned()),
-            Self::Io(error) => OpenError::Io(dir.to_owned(), error),
-            Self::Damaged(why) => OpenError::Damaged {
-                dir: dir.to_owned(),
-                why,
-                left,
-            },
+            Self::InUse => OpenError::InUse(dir),
+            Self::Io(error) => OpenError::Io { dir, error, left },
+            Self::Damaged(why) => OpenError::Damaged { dir, why, left },
         }
     }
 }
@@ -242,7 +245,7 @@ fn refusal(error: sled::Error) -> Refusal {
             Refusal::Damaged("a file ends too early".into())
         }
         sled::Error::Io(error) => Refusal::Io(error),
-        other => Refusal::Damaged(other.to_string()),
+        other => Refusal::Damaged(words(&other)),
     }
 }
 
@@ -280,13 +283,12 @@ fn create(dir: &Path) -> io::Result<()> {
     File::open(".")?.sync_all()
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let io = |error| OpenError::Io(dir.to_owned(), error);
-    let file = File::open(dir).map_err(io)?;
+fn lock(dir: &Path) -> Result<File, Refusal> {
+    let file = File::open(dir).map_err(Refusal::Io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io(error)),
+        Err(TryLockError::WouldBlock) => Err(Refusal::InUse),
+        Err(TryLockError::Error(error)) => Err(Refusal::Io(error)),
     }
 }
 
