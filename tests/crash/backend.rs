@@ -92,7 +92,8 @@ pub(crate) fn write_until_stopped(dir: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn open(dir: &Path) -> Result<SledBackend, String> {
+/// Opens the store, and believes it once all of it can be read.
+pub(crate) fn open(dir: &Path) -> Result<SledBackend, String> {
     let opening = SledBackend::open(dir, Options::default()).map_err(|error| error.to_string())?;
     rows(opening.store())?;
     Ok(opening.accept())
@@ -109,7 +110,7 @@ fn rows(store: &SledBackend) -> Result<Vec<(Key, Row)>, String> {
 }
 
 /// A few small rows, now and then a deletion or one of the largest.
-fn batch(revision: Revision) -> Batch {
+pub(crate) fn batch(revision: Revision) -> Batch {
     let mut random = Random::new(revision.0);
     let mut writes = BTreeMap::new();
     for _ in 0..=random.below(12) {

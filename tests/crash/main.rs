@@ -8,6 +8,8 @@
 
 mod backend;
 mod cut;
+mod disk;
+mod full;
 mod kill;
 mod random;
 mod subject;
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
         setting("KEYWARD_CRASH_CUTS", SHORT_CUTS),
         &mut random,
     );
-    match killed.and(cut) {
+    match killed.and(cut).and_then(|()| full::run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(loss) => {
             eprintln!("crash: FAILED: {loss}");
