@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::handle::SEGMENT_BYTES;
 use super::{Left, OpenError, Options, SledBackend};
 use crate::store::backend::{Backend as _, Batch, Direction, Fault, Key, Range, Revision, Row};
 
@@ -137,11 +138,16 @@ type Damage = fn(&Path) -> io::Result<()>;
 
 #[test]
 fn a_damaged_store_is_left_as_it_was() {
-    let table: [(&str, Damage, Outcome); 19] = [
+    let table: [(&str, Damage, Outcome); 20] = [
         ("nothing", |_| Ok(()), Whole),
         (
             "the log's end is cut off",
             |dir| truncate(&dir.join("db"), 5_000_000),
+            Refused,
+        ),
+        (
+            "a part of the log is there twice",
+            |dir| repeat_last_segment(&dir.join("db")),
             Refused,
         ),
         (
@@ -397,6 +403,16 @@ fn a_store_that_lost_durable_commits_is_not_opened_again() {
     }
     let refused = store.reopen();
     assert!(matches!(refused, Err(Fault::Corrupt(_))), "{refused:?}");
+}
+
+/// What makes sled panic: two segments that claim the same place in the log.
+fn repeat_last_segment(path: &Path) -> io::Result<()> {
+    let mut log = fs::read(path)?;
+    let last = (log.len() - 1) / SEGMENT_BYTES * SEGMENT_BYTES;
+    let segment = log[last..].to_vec();
+    log.resize(last + SEGMENT_BYTES, 0);
+    log.extend(segment);
+    fs::write(path, log)
 }
 
 fn swap_for_directory(path: &Path) -> io::Result<()> {

@@ -192,10 +192,16 @@ impl Backend for SledBackend {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::store::backend::{Direction, MAX_VALUE_BYTES};
     use crate::store::conformance::{Fresh, conformance_tests};
+    use crate::store::memory::MemoryBackend;
 
     fn fresh() -> Fresh {
         let dir = tempfile::tempdir().unwrap();
@@ -220,5 +226,62 @@ mod tests {
         crate::store::conformance::many_of_the_largest_rows_are_kept(&fresh);
         let blobs = fresh._dir.as_ref().unwrap().path().join("store/blobs");
         assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
+    }
+
+    type Asked = (Vec<u8>, Option<Vec<u8>>, bool, usize);
+
+    fn asked() -> impl Strategy<Value = Asked> {
+        let key = || vec(0..4_u8, 0..4);
+        (
+            key(),
+            proptest::option::of(key()),
+            any::<bool>(),
+            0..40_usize,
+        )
+    }
+
+    fn writes() -> impl Strategy<Value = BTreeMap<Vec<u8>, Option<usize>>> {
+        btree_map(
+            vec(0..4_u8, 1..4),
+            proptest::option::of(0..MAX_VALUE_BYTES),
+            0..30,
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn sled_answers_as_memory_does(
+            batches in vec(writes(), 1..30),
+            questions in vec(asked(), 30),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || SledBackend::open(dir.path(), Options::default()).unwrap().accept();
+            let (store, memory) = (open(), MemoryBackend::new());
+            for writes in batches {
+                let revision = store.revision().next();
+                let write = |(key, length): (Vec<u8>, Option<usize>)| {
+                    let value = |length| vec![u8::try_from(revision.0).unwrap(); length].into();
+                    (key.into(), length.map(value))
+                };
+                let batch = Batch { revision, checks: vec![], writes: writes.into_iter().map(write).collect() };
+                store.commit(&batch).unwrap();
+                memory.commit(&batch).unwrap();
+            }
+            let agree = |store: &SledBackend| {
+                prop_assert_eq!(store.revision(), memory.revision());
+                for (prefix, after, forward, limit) in &questions {
+                    let direction = if *forward { Direction::Forward } else { Direction::Backward };
+                    let range = Range { prefix, after: after.as_deref(), direction, limit: *limit };
+                    prop_assert!(store.scan(range).unwrap() == memory.scan(range).unwrap(), "{:?}", range);
+                    prop_assert!(store.get(prefix).unwrap() == memory.get(prefix).unwrap());
+                }
+                Ok(())
+            };
+            agree(&store)?;
+            drop(store);
+            agree(&open())?;
+        }
     }
 }
