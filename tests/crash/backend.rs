@@ -109,23 +109,27 @@ fn rows(store: &SledBackend) -> Result<Vec<(Key, Row)>, String> {
     store.scan(all).map_err(|fault| fault.to_string())
 }
 
-/// A few small rows, now and then a deletion or one of the largest.
+/// A few small rows, now and then a deletion or one of the largest; rarely so many that they fill more than one segment of
+/// sled's log.
 pub(crate) fn batch(revision: Revision) -> Batch {
     let mut random = Random::new(revision.0);
+    let filling = (revision.0 % 251) as u8;
+    let value = |length| Some(Arc::from(vec![filling; length]));
     let mut writes = BTreeMap::new();
+    if random.below(50) == 0 {
+        for row in 0..150 {
+            let key = format!("large/{row:04}");
+            writes.insert(Key::from(key.as_bytes()), value(MAX_VALUE_BYTES));
+        }
+    }
     for _ in 0..=random.below(12) {
         let key = format!("row/{:04}", random.below(2000));
-        let length = match random.below(100) {
-            0 => MAX_VALUE_BYTES as u64,
-            _ => random.below(600),
+        let value = match random.below(600) {
+            0..6 => value(MAX_VALUE_BYTES),
+            6..100 => None,
+            length => value(length as usize),
         };
-        let filling = (revision.0 % 251) as u8;
-        let bytes = vec![filling; usize::try_from(length).expect("a row is small")];
-        let deleted = random.below(6) == 0;
-        writes.insert(
-            Key::from(key.as_bytes()),
-            (!deleted).then(|| Arc::from(bytes)),
-        );
+        writes.insert(Key::from(key.as_bytes()), value);
     }
     Batch {
         revision,

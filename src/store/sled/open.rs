@@ -7,8 +7,9 @@
 //! which is why the opened store is handed over as an `Opening`.
 
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -160,7 +161,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
         return Err(OpenError::NotDurable);
     }
     let untouched = |error| Refusal::Io(error).into_error(dir, Left::AsItWas);
-    create(dir).map_err(untouched)?;
+    let dir = &create(dir)
+        .and_then(|()| dir.canonicalize())
+        .map_err(untouched)?;
     let lock = lock(dir).map_err(|refusal| refusal.into_error(dir, Left::AsItWas))?;
     let aside = Aside::take(dir, options.copy_bytes).map_err(untouched)?;
     let opened = remove_stale_snapshots(dir)
@@ -274,14 +277,17 @@ fn create(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create(parent)?;
-        fs::create_dir(dir)?;
-        return File::open(parent)?.sync_all();
-    }
-    fs::create_dir(dir)?;
-    File::open(".")?.sync_all()
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create(parent)?;
+    DirBuilder::new().mode(OURS_ALONE).create(dir)?;
+    File::open(parent)?.sync_all()
 }
+
+/// The permissions of a directory that only this user enters.
+const OURS_ALONE: u32 = 0o700;
 
 fn lock(dir: &Path) -> Result<File, Refusal> {
     let file = File::open(dir).map_err(Refusal::Io)?;
