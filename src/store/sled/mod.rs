@@ -1,13 +1,14 @@
 //! The back end for one machine: sled, made durable and safe to open.
 //!
-//! `durable` makes its syncs real, `handle` speaks to sled, `open` and `aside` see to it that a store is good or left as it
-//! was, `quiet` catches its panics. Here is what a back end promises: batches are checked and written under one lock, so that
+//! `durable` makes its syncs real, `handle` speaks to sled, `open`, `aside` and `error` see to it that a store is good, or
+//! refused and left as it was; `quiet` catches panics. Here is what a back end promises: batches are checked and written under one lock, so that
 //! readers see durable commits only; a failed write is remembered until the store was opened again.
 
 mod aside;
 #[cfg(test)]
 mod damage;
 mod durable;
+mod error;
 mod handle;
 mod open;
 mod quiet;
@@ -17,7 +18,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use open::{Left, OpenError, Opening, Options};
+pub use error::{Left, OpenError};
+pub use open::{Opening, Options};
 
 use self::handle::{Handle, Instead};
 use super::backend::{

@@ -6,7 +6,6 @@
 //! locked until sled's threads let go of it. Whether the rows are those that were written is for the layer above to find out,
 //! which is why the opened store is handed over as an `Opening`.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,7 +16,8 @@ use std::time::{Duration, Instant};
 use super::SledBackend;
 use super::aside::{self, Aside};
 use super::durable;
-use super::handle::{Handle, words};
+use super::error::{Left, OpenError, Refusal};
+use super::handle::Handle;
 use crate::store::backend::{Fault, Revision};
 
 /// How a store is opened.
@@ -37,73 +37,6 @@ impl Default for Options {
         }
     }
 }
-
-/// Why a store was not opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
-    InUse(PathBuf),
-    /// The directory cannot be read or written.
-    Io {
-        dir: PathBuf,
-        error: io::Error,
-        left: Left,
-    },
-    /// What is there is not a whole store.
-    Damaged {
-        dir: PathBuf,
-        why: String,
-        left: Left,
-    },
-    /// This program was built such that sled would lose acknowledged writes.
-    NotDurable,
-}
-
-/// In what state a refused store was left.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Left {
-    AsItWas,
-    /// Opening it has changed its files, and this is why they could not be put back.
-    Changed(String),
-}
-
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AsItWas => f.write_str("It was left as it was."),
-            Self::Changed(why) => write!(f, "The attempt to open it has changed its files: {why}."),
-        }
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(dir) => write!(
-                f,
-                "the store in {} is in use by another process: stop that one first, or give this one a directory of its own",
-                dir.display()
-            ),
-            Self::Io { dir, error, left } => write!(
-                f,
-                "the store in {} cannot be opened: {error}. {left} Check that the directory belongs to this user and that the \
-                 disk is well and has room for a second copy of the store",
-                dir.display()
-            ),
-            Self::Damaged { dir, why, left } => write!(
-                f,
-                "the store in {} is damaged: {why}. {left} Restore the whole data directory from a backup, or give an empty one",
-                dir.display()
-            ),
-            Self::NotDurable => f.write_str(
-                "this program was linked without the function that makes sled's writes durable (store::sled::durable): \
-                 link the keyward library as its own main.rs does",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// A store that sled has opened and that the layer above has yet to believe. It may be read, not written. Unless it is
 /// accepted its directory becomes what it was before.
@@ -197,23 +130,6 @@ pub(super) fn reopen(dir: &Path, options: Options) -> Result<(Handle, Revision),
 /// The name of sled's main file.
 const DB: &str = "db";
 
-enum Refusal {
-    InUse,
-    Io(io::Error),
-    Damaged(String),
-}
-
-impl Refusal {
-    fn into_error(self, dir: &Path, left: Left) -> OpenError {
-        let dir = dir.to_owned();
-        match self {
-            Self::InUse => OpenError::InUse(dir),
-            Self::Io(error) => OpenError::Io { dir, error, left },
-            Self::Damaged(why) => OpenError::Damaged { dir, why, left },
-        }
-    }
-}
-
 fn open_checked(dir: &Path, options: Options) -> Result<(Handle, Revision), Refusal> {
     let handle = open_patiently(dir, options)?;
     let revision = handle.revision().map_err(|fault| match fault {
@@ -229,26 +145,13 @@ fn open_patiently(dir: &Path, options: Options) -> Result<Handle, Refusal> {
     loop {
         let refusal = match Handle::open(dir, options.cache_bytes) {
             Ok(Ok(handle)) => return Ok(handle),
-            Ok(Err(error)) => refusal(error),
+            Ok(Err(error)) => error.into(),
             Err(panic) => Refusal::Damaged(panic),
         };
         if !matches!(refusal, Refusal::InUse) || Instant::now() > deadline {
             return Err(refusal);
         }
         thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn refusal(error: sled::Error) -> Refusal {
-    match error {
-        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
-            Refusal::InUse
-        }
-        sled::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Refusal::Damaged("a file ends too early".into())
-        }
-        sled::Error::Io(error) => Refusal::Io(error),
-        other => Refusal::Damaged(words(&other)),
     }
 }
 
