@@ -2,7 +2,6 @@
 //! known without asking it.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -14,7 +13,7 @@ use keyward::store::backend::{
 use keyward::store::sled::{Options, SledBackend};
 
 use crate::random::Random;
-use crate::subject::{OPENED, Subject};
+use crate::subject::{Subject, say_acknowledged, say_opened};
 
 /// The first argument of this program where it is the writer.
 pub(crate) const WRITER: &str = "--writer";
@@ -81,13 +80,13 @@ pub(crate) fn write_until_stopped(dir: &Path) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mut out = std::io::stdout().lock();
-    let told = writeln!(out, "{OPENED}");
-    let mut revision = store.revision();
+    let mut told = say_opened(&mut out);
     while told.is_ok() {
-        revision = revision.next();
-        if store.commit(&batch(revision)).is_err() || writeln!(out, "{}.", revision.0).is_err() {
+        let revision = store.revision().next();
+        if store.commit(&batch(revision)).is_err() {
             break;
         }
+        told = say_acknowledged(&mut out, revision.0);
     }
     ExitCode::SUCCESS
 }

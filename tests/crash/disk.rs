@@ -8,8 +8,6 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const DISK_BYTES: u64 = 256 << 20;
-
 /// A file system of its own.
 pub(crate) struct Disk {
     root: TempDir,
@@ -17,16 +15,14 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn new() -> Result<Self, String> {
+    pub(crate) fn new(bytes: u64) -> Result<Self, String> {
         let root = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut disk = Self {
             root,
             mounted: false,
         };
         let image = File::create(disk.image()).map_err(|error| error.to_string())?;
-        image
-            .set_len(DISK_BYTES)
-            .map_err(|error| error.to_string())?;
+        image.set_len(bytes).map_err(|error| error.to_string())?;
         fs::create_dir(disk.mount_point()).map_err(|error| error.to_string())?;
         command("mkfs.ext4", &["-q".as_ref(), disk.image().as_ref()])?;
         disk.mount()?;

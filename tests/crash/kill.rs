@@ -11,7 +11,7 @@ const KILLS_A_STORE: u64 = 25;
 
 /// Within what time a writer dies that is to die early: opening takes some tens of milliseconds.
 const EARLY: Duration = Duration::from_millis(80);
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_millis(900);
 
 pub(crate) fn run<S: Subject>(
     fresh: &mut dyn FnMut() -> S,
@@ -34,7 +34,7 @@ pub(crate) fn run<S: Subject>(
             });
             done += 1;
             while_opening += u64::from(!said.opened);
-            newest = newest.max(said.acknowledged.unwrap_or(0));
+            newest = newest.max(said.acknowledged());
             // Some die again before anybody has looked, so that more than one change is in doubt.
             unseen += 1;
             if random.below(4) > 0 {

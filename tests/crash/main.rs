@@ -29,9 +29,11 @@ fn main() -> ExitCode {
     {
         return backend::write_until_stopped(dir.as_ref());
     }
+    let other =
+        |argument: &String| !argument.starts_with('-') && !"crash".contains(argument.as_str());
     if arguments
         .iter()
-        .any(|filter| !filter.starts_with('-') && !"crash".contains(filter))
+        .any(|argument| argument == "--list" || other(argument))
     {
         return ExitCode::SUCCESS;
     }

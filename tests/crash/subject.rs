@@ -1,16 +1,16 @@
 //! What is killed and cut: something that writes in a process of its own and tells what was acknowledged.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufReader, Write};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 /// The thing under test, with a memory of what it was found to hold.
 pub(crate) trait Subject {
-    /// A process that opens the store in `dir`, prints `OPENED`, and then changes it until it fails or dies, printing a line
-    /// with the number of acknowledged changes after each (which is the store's revision, so it goes on rising).
+    /// A process that opens the store in `dir`, says so (`say_opened`), and then changes it until it fails or dies, saying
+    /// after each change how many were acknowledged (`say_acknowledged`), counted from the store's beginning.
     fn writer(&self, dir: &Path) -> Command;
 
     /// Opens the store, which must hold the first so and so many changes whole, their number being in `expected`, and nothing
@@ -18,7 +18,21 @@ pub(crate) trait Subject {
     fn verify(&mut self, dir: &Path, expected: RangeInclusive<u64>) -> Result<u64, String>;
 }
 
-pub(crate) const OPENED: &str = "opened";
+const OPENED: &str = "opened";
+
+pub(crate) fn say_opened(mut out: impl Write) -> io::Result<()> {
+    writeln!(out, "{OPENED}")
+}
+
+pub(crate) fn say_acknowledged(mut out: impl Write, changes: u64) -> io::Result<()> {
+    writeln!(out, "{changes} {}.", now().as_nanos())
+}
+
+/// The time of day, which both processes share.
+pub(crate) fn now() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("it is later than 1970")
+}
 
 /// A writer that runs.
 pub(crate) struct Writer {
@@ -27,16 +41,30 @@ pub(crate) struct Writer {
 }
 
 /// What a writer said before it ended.
+#[derive(Default)]
 pub(crate) struct Said {
     pub(crate) opened: bool,
-    /// The last change that was acknowledged, if one was.
-    pub(crate) acknowledged: Option<u64>,
+    /// Each number of changes, and when it was acknowledged.
+    acknowledged: Vec<(u64, Duration)>,
+}
+
+impl Said {
+    /// How many changes were acknowledged at some time; 0 where none was.
+    pub(crate) fn acknowledged_at(&self, time: Duration) -> u64 {
+        let earlier = self.acknowledged.iter().filter(|(_, at)| *at <= time);
+        earlier.map(|(changes, _)| *changes).max().unwrap_or(0)
+    }
+
+    /// How many changes were acknowledged in the end.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged_at(Duration::MAX)
+    }
 }
 
 impl Writer {
     pub(crate) fn start(subject: &dyn Subject, dir: &Path) -> Self {
-        let mut child = subject
-            .writer(dir)
+        let mut command = subject.writer(dir);
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("the writer starts");
@@ -46,34 +74,30 @@ impl Writer {
 
     /// Lets it run until `stop` returns, which ends it one way or another.
     pub(crate) fn run(mut self, stop: impl FnOnce(&mut Child)) -> Said {
-        let opened = AtomicU64::new(0);
-        let last = AtomicU64::new(0);
-        thread::scope(|threads| {
-            let lines = self.lines;
-            threads.spawn(|| {
-                for line in lines.lines().map_while(Result::ok) {
-                    match line.as_str() {
-                        OPENED => opened.store(1, Ordering::SeqCst),
-                        // A line that was cut short by the end of the process is not an acknowledgement.
-                        line => last.store(
-                            complete(line).unwrap_or(last.load(Ordering::SeqCst)),
-                            Ordering::SeqCst,
-                        ),
-                    }
-                }
-            });
-            stop(&mut self.child);
-        });
+        let lines = self.lines;
+        let listener = thread::spawn(move || listen(lines));
+        stop(&mut self.child);
         self.child.wait().expect("the writer ends");
-        let last = last.into_inner();
-        Said {
-            opened: opened.into_inner() == 1,
-            acknowledged: (last > 0).then_some(last),
-        }
+        listener.join().expect("what it said is understood")
     }
 }
 
-/// Lines are `<number>.`.
-fn complete(line: &str) -> Option<u64> {
-    line.strip_suffix('.')?.parse().ok()
+fn listen(lines: impl io::BufRead) -> Said {
+    let mut said = Said::default();
+    for line in lines.lines().map_while(Result::ok) {
+        match line == OPENED {
+            true => said.opened = true,
+            false => said.acknowledged.extend(complete(&line)),
+        }
+    }
+    said
+}
+
+/// A line that was cut short by the end of the process is not an acknowledgement.
+fn complete(line: &str) -> Option<(u64, Duration)> {
+    let (changes, at) = line.strip_suffix('.')?.split_once(' ')?;
+    Some((
+        changes.parse().ok()?,
+        Duration::from_nanos(at.parse().ok()?),
+    ))
 }

@@ -55,7 +55,7 @@ impl fmt::Display for OpenError {
             Self::Io { dir, error, left } => write!(
                 f,
                 "the store in {} cannot be opened: {error}. {left} Check that the directory belongs to this user and that the \
-                 disk is well and has room for a second copy of the store",
+                 disk is well and has room",
                 dir.display()
             ),
             Self::Damaged { dir, why, left } => write!(

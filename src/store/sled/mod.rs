@@ -1,8 +1,8 @@
 //! The back end for one machine: sled, made durable and safe to open.
 //!
 //! `durable` makes its syncs real, `handle` speaks to sled, `open`, `aside` and `error` see to it that a store is good, or
-//! refused and left as it was; `quiet` catches panics. Here is what a back end promises: batches are checked and written under one lock, so that
-//! readers see durable commits only; a failed write is remembered until the store was opened again.
+//! refused and left as it was; `quiet` catches panics. Here is what a back end promises: batches are checked and written
+//! under one lock, so that readers see durable commits only; a failed write is remembered until the store was opened again.
 
 mod aside;
 #[cfg(test)]

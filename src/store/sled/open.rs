@@ -160,7 +160,7 @@ fn put_back(dir: &Path, aside: Option<Aside>) -> Left {
     match aside.map(Aside::put_back) {
         Some(Ok(())) => Left::AsItWas,
         Some(Err(error)) => Left::Changed(error.to_string()),
-        None => Left::Changed("it is larger than what is copied before opening".into()),
+        None => Left::Changed("there was no room for a copy of them, or they are larger than what is copied before opening".into()),
     }
 }
 
