@@ -32,7 +32,7 @@ use committer::{Committer, Job};
 use record::{Head, Record};
 use seal::Corrupt;
 
-pub use reader::{Changed, Changes, Reader, Wanted};
+pub use reader::{Changed, Changes, Page, Reader, Wanted};
 pub use view::View;
 
 use crate::clock::Clock;
@@ -163,7 +163,7 @@ impl Store {
     pub async fn scan_each<R: Record + Send + 'static>(
         &self,
         wanted: Wanted,
-    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+    ) -> Result<Page<R>, StoreError> {
         let reader = self.reader.clone();
         on_blocking_thread(move || reader.scan(&wanted)).await
     }

@@ -185,7 +185,7 @@ pub(in crate::api) fn account_patch(
     required("account.id", &account.id)?;
     let mut fields = Fields::default();
     let mut patch = AccountPatch::default();
-    let wire = account.policy.clone().unwrap_or_default();
+    let wire = account.policy.unwrap_or_default();
     let mut wanted = Fields::default();
     let policy = self::policy(&mut wanted, &wire);
     for path in paths(request.update_mask.as_ref())? {
