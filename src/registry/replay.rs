@@ -36,7 +36,7 @@ impl Once {
         account: &AccountId,
     ) -> Result<Option<Answered<R>>, Error> {
         for key in keyring.keys() {
-            let request = self.hash(key, account);
+            let request = self.hash(key, account.as_str());
             let Some(kept) = view.get::<Replay>(&key::replay(&request))? else {
                 continue;
             };
@@ -51,6 +51,41 @@ impl Once {
         Ok(None)
     }
 
+    /// Was this request answered for a token that is gone since, and whose account nobody knows any more?
+    pub(super) fn answered_for(
+        &self,
+        view: &mut View<'_>,
+        keyring: &Keyring,
+        token: &str,
+    ) -> Result<bool, Error> {
+        for key in keyring.keys() {
+            let kept = view.get::<Replay>(&key::replay(&self.hash(key, token)))?;
+            let in_time = |kept: &Replay| view.now() < kept.create_time.after(limits::REPLAY_KEPT);
+            if kept.as_ref().is_some_and(in_time) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Keeps that this token was answered for, without the answer: see [`Once::answered_for`].
+    pub(super) fn keep_token(
+        &self,
+        view: &mut View<'_>,
+        keyring: &Keyring,
+        token: &str,
+    ) -> Result<(), Error> {
+        let key = keyring.current();
+        let replay = Replay {
+            create_time: view.now(),
+            payload_hash: key.request_hash(&[&self.payload]),
+            subject: Vec::new(),
+            sealed_secret: Vec::new(),
+            key: key.id(),
+        };
+        put(view, &self.hash(key, token), &replay)
+    }
+
     /// Keeps the answer, in the commit of the change.
     pub(super) fn keep(
         &self,
@@ -62,7 +97,7 @@ impl Once {
         secret: Option<&SecretText>,
     ) -> Result<(), Error> {
         let key = keyring.current();
-        let request = self.hash(key, account);
+        let request = self.hash(key, account.as_str());
         let seal = |secret: &SecretText| key.seal(&request, secret.reveal().as_bytes(), random);
         let replay = Replay {
             create_time: view.now(),
@@ -71,17 +106,15 @@ impl Once {
             sealed_secret: secret.map(seal).unwrap_or_default(),
             key: key.id(),
         };
-        let end = view.now().after(limits::REPLAY_KEPT);
-        view.put(key::replay(&request), &replay)?;
-        view.put(key::replay_end(end, &request), &Pointer(String::new()))?;
-        Ok(())
+        put(view, &request, &replay)
     }
 
-    fn hash(&self, key: &Key, account: &AccountId) -> [u8; 32] {
+    /// The account is part of the name; or the token, whose id is no account's.
+    fn hash(&self, key: &Key, account: &str) -> [u8; 32] {
         let parts = [
             self.operator.as_str(),
             self.method,
-            account.as_str(),
+            account,
             &self.request_id,
         ];
         key.request_hash(&parts.map(str::as_bytes))
@@ -109,4 +142,11 @@ impl Once {
         };
         Ok(Answered { record, secret })
     }
+}
+
+fn put(view: &mut View<'_>, request: &[u8; 32], replay: &Replay) -> Result<(), Error> {
+    let end = replay.create_time.after(limits::REPLAY_KEPT);
+    view.put(key::replay(request), replay)?;
+    view.put(key::replay_end(end, request), &Pointer(String::new()))?;
+    Ok(())
 }

@@ -38,7 +38,13 @@ impl Registry {
         let digest = self.keyring.current().secret_digest(id, secret.reveal());
         let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
         self.commit(move |view| {
-            let (mut token, account) = token(view, &call, &new.token)?;
+            let found = token(view, &call, &new.token);
+            if let (Err(Error::NotFound(..)), Some(once)) = (&found, &once)
+                && once.answered_for(view, &keyring, &new.token)?
+            {
+                return Err(refused(Refusal::ReplayGone, "token", &new.token));
+            }
+            let (mut token, account) = found?;
             if let Some(once) = &once
                 && let Some(answered) = once.answered::<Token>(view, &keyring, &account.id)?
             {
@@ -87,6 +93,7 @@ impl Registry {
             view.log(event);
             if let Some(once) = &once {
                 once.keep(view, &keyring, &*random, &account.id, &token, Some(&secret))?;
+                once.keep_token(view, &keyring, &new.token)?;
             }
             Ok(Issued {
                 token,
