@@ -259,9 +259,22 @@ impl Grants {
     /// The first of `others` that these do not cover.
     #[must_use]
     pub fn first_uncovered<'a>(&self, others: &'a Self) -> Option<&'a Grant> {
-        others
-            .iter()
-            .find(|other| !self.0.iter().any(|own| own.covers(other)))
+        others.iter().find(|other| !self.cover(other))
+    }
+
+    /// Do these, taken together, permit all that a grant permits?
+    fn cover(&self, other: &Grant) -> bool {
+        let reaching = || {
+            self.0
+                .iter()
+                .filter(|own| own.pattern.covers(&other.pattern))
+        };
+        match &other.actions {
+            Actions::Every => reaching().any(|own| own.actions == Actions::Every),
+            Actions::These(these) => these
+                .iter()
+                .all(|action| reaching().any(|own| own.actions.include(Some(action)))),
+        }
     }
 
     #[must_use]
