@@ -39,7 +39,7 @@ impl EventFilter {
             && (self.subject.is_empty() || event.subject == self.subject)
             && (self.actor.is_empty() || event.actor == self.actor)
             && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
-            && self.after.is_none_or(|after| event.time >= after)
+            && self.after.is_none_or(|after| event.time > after)
             && self.before.is_none_or(|before| event.time < before)
     }
 }
@@ -125,7 +125,7 @@ impl Registry {
                 break;
             }
         }
-        let ended = to.is_none().then(|| walk.end(&head)).flatten();
+        let ended = walk.end(&head).filter(|(missing, _)| *missing <= last);
         Ok(walk.done(ended))
     }
 
