@@ -73,15 +73,26 @@ impl Marks {
     /// Waits until there are marks, and takes all of them.
     pub async fn take(&self) -> Vec<(Marked, Mark)> {
         loop {
-            let taken = std::mem::take(&mut self.lock().waiting);
+            let taken = self.take_waiting();
             if !taken.is_empty() {
-                return taken
-                    .into_iter()
-                    .map(|((marked, _), mark)| (marked, mark))
-                    .collect();
+                return taken;
             }
             self.filled.notified().await;
         }
+    }
+
+    /// All marks that wait now.
+    pub fn take_waiting(&self) -> Vec<(Marked, Mark)> {
+        let taken = std::mem::take(&mut self.lock().waiting);
+        taken
+            .into_iter()
+            .map(|((marked, _), mark)| (marked, mark))
+            .collect()
+    }
+
+    /// A mark could not be committed: the next use makes it again.
+    pub fn lost(&self, marked: Marked) {
+        self.lock().reported.remove(&marked);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,6 +3,7 @@
 //! A grant is compiled where it is written (`parse`), so that a check compares strings and no more. `keyward/…` is
 //! reserved for Keyward's own operators: no wildcard and no empty list of grants reaches it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::field::{Rule, is_segment};
@@ -224,13 +225,9 @@ impl Grants {
     /// Keeps the order given; a repeated grant is kept once.
     #[must_use]
     pub fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
-        let mut kept: Vec<Grant> = Vec::new();
-        for grant in grants {
-            if !kept.contains(&grant) {
-                kept.push(grant);
-            }
-        }
-        Self(kept.into())
+        let mut seen = HashSet::new();
+        let fresh = |grant: &Grant| seen.insert(grant.clone());
+        Self(grants.into_iter().filter(fresh).collect())
     }
 
     /// Every application grant.
@@ -262,9 +259,22 @@ impl Grants {
     /// The first of `others` that these do not cover.
     #[must_use]
     pub fn first_uncovered<'a>(&self, others: &'a Self) -> Option<&'a Grant> {
-        others
-            .iter()
-            .find(|other| !self.0.iter().any(|own| own.covers(other)))
+        others.iter().find(|other| !self.cover(other))
+    }
+
+    /// Do these, taken together, permit all that a grant permits?
+    fn cover(&self, other: &Grant) -> bool {
+        let reaching = || {
+            self.0
+                .iter()
+                .filter(|own| own.pattern.covers(&other.pattern))
+        };
+        match &other.actions {
+            Actions::Every => reaching().any(|own| own.actions == Actions::Every),
+            Actions::These(these) => these
+                .iter()
+                .all(|action| reaching().any(|own| own.actions.include(Some(action)))),
+        }
     }
 
     #[must_use]

@@ -54,7 +54,8 @@ impl Operator {
     /// What a token of the system account would give that this operator does not hold itself: nobody raises its rights.
     #[must_use]
     pub fn lacks_for(&self, token: &Token) -> Option<Lack> {
-        if self.scope != Scope::Every && Scope::Only(token.account.clone()) != self.scope {
+        let reach = token.scope.clone().map_or(Scope::Every, Scope::Only);
+        if self.scope != Scope::Every && self.scope != reach {
             return Some(Lack::Scope);
         }
         let reserved = Grants::new(

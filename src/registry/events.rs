@@ -125,7 +125,7 @@ impl Registry {
                 break;
             }
         }
-        let ended = to.is_none().then(|| walk.end(&head)).flatten();
+        let ended = walk.end(&head).filter(|(missing, _)| *missing <= last);
         Ok(walk.done(ended))
     }
 
