@@ -2,7 +2,7 @@
 //!
 //! A back end (`backend`: the trait; `memory`, `sled`) knows bytes only. What every store needs is built once above it: the
 //! committer that groups changes (`committer`, `view`), the protection of rows (`seal`, `anchor`), the form of records
-//! (`record`, `key`), and opening with all checks (`open`).
+//! (`record`, `key`), and opening (`open`) with all checks (`verify`).
 
 mod anchor;
 pub mod backend;
@@ -17,6 +17,7 @@ mod reader;
 pub mod record;
 pub mod seal;
 pub mod sled;
+mod verify;
 pub mod view;
 
 use std::fmt;
@@ -275,5 +276,7 @@ async fn on_blocking_thread<T: Send + 'static>(
         .unwrap_or_else(|_| Err(StoreError::Away("a read failed unexpectedly".into())))
 }
 
+#[cfg(test)]
+mod open_tests;
 #[cfg(test)]
 mod tests;
