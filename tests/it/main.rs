@@ -6,6 +6,7 @@ mod process;
 mod endings;
 mod first_start;
 mod life;
+mod operators;
 mod races;
 mod refused_stores;
 mod request_ids;
