@@ -74,12 +74,8 @@ pub(in crate::api) fn new_account(
 
 /// A policy spelled out: what it leaves out has no limit, no grace, no rule.
 fn policy(fields: &mut Fields, wire: &proto::AccountPolicy) -> Policy {
-    let rekey_grace = fields.take(
-        "policy.rekey_grace",
-        wire.rekey_grace
-            .as_ref()
-            .map_or(Ok(Policy::standard().rekey_grace), grace),
-    );
+    let rekey_grace = wire.rekey_grace.as_ref().map(grace).transpose();
+    let rekey_grace = fields.take("policy.rekey_grace", rekey_grace);
     let max_lifetime = fields.take(
         "policy.max_lifetime",
         wire.max_lifetime.as_ref().map(lifetime).transpose(),
@@ -87,7 +83,7 @@ fn policy(fields: &mut Fields, wire: &proto::AccountPolicy) -> Policy {
     let principal_rule = fields.check("policy.principal_rule", principal_rule(wire.principal_rule));
     Policy {
         max_tokens: wire.max_tokens,
-        rekey_grace,
+        rekey_grace: rekey_grace.unwrap_or_default(),
         principal_rule: principal_rule.unwrap_or(PrincipalRule::None),
         require_account_key: wire.require_account_key,
         require_expiry: wire.require_expiry,
