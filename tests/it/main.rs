@@ -1,0 +1,3 @@
+//! Tests from outside: a story a file.
+
+mod tidy;
