@@ -25,7 +25,7 @@ pub trait Clock: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 pub struct SystemClock {
     started: Instant,
-    /// The floor as it was when this clock started, in milliseconds.
+    /// What the floor was when this clock started, in milliseconds.
     base: AtomicI64,
 }
 
@@ -55,7 +55,9 @@ impl Clock for SystemClock {
     }
 
     fn raise_floor(&self, kept: Timestamp) {
-        self.base.fetch_max(kept.as_millis(), Ordering::Relaxed);
+        let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.base
+            .fetch_max(kept.as_millis().saturating_sub(passed), Ordering::Relaxed);
     }
 }
 
@@ -111,6 +113,20 @@ mod tests {
         let future = wall().after(std::time::Duration::from_secs(3_600));
         clock.raise_floor(future);
         assert!(clock.now() >= future);
+    }
+
+    #[test]
+    fn a_floor_raised_late_is_not_carried_ahead() {
+        let clock = SystemClock {
+            started: Instant::now() - std::time::Duration::from_secs(60),
+            base: AtomicI64::new(0),
+        };
+        let kept = wall();
+        clock.raise_floor(kept);
+        assert!(
+            clock.floor() < kept.after(std::time::Duration::from_secs(30)),
+            "a minute had passed before"
+        );
     }
 
     #[test]

@@ -8,11 +8,13 @@
 mod account;
 mod completions;
 mod context;
+mod dev;
 mod events;
 mod health;
 mod node;
 mod principal;
 mod role;
+mod serve;
 mod token;
 mod validate;
 
@@ -142,7 +144,7 @@ fn run(arguments: &[OsString], shell: &mut Shell<'_>) -> u8 {
 impl Command {
     fn run(&self, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
         match self {
-            Self::Serve(args) => node::serve(args, shell),
+            Self::Serve(args) => serve::serve(args, shell),
             Self::Config(args) => node::config(args, shell),
             Self::Token(args) => args.run(shell),
             Self::Account(args) => args.run(shell),

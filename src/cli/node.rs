@@ -1,4 +1,4 @@
-//! The verbs that run on a node's own data, without a server in between: the seam to where they are done.
+//! The verbs that run on a node's own data while no server does: settings, a lost operator, the keyring.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,14 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use serde_json::Value;
 
 use super::failure::{Failure, Outcome};
-use super::output::OutputArgs;
+use super::output::{Format, OutputArgs};
 use super::rows::Rows;
+use super::serve;
 use super::shell::Shell;
 use crate::config::{ServeArgs, Setting};
+use crate::server::node::{self, KeyNeed};
+use crate::store::open::{OpenError, Place};
+use crate::store::sled::Options;
 
 /// Print the settings that `serve` would run with.
 #[derive(Args, Clone, Debug)]
@@ -48,6 +52,15 @@ pub(crate) struct RecoverArgs {
     /// New file for the operator's token, mode 0600 [default: operator.token in the data directory].
     #[arg(long, value_name = "PATH", env = "KEYWARD_OPERATOR_TOKEN_FILE")]
     pub(crate) operator_token_file: Option<PathBuf>,
+
+    /// The deployment's own name, as the server has it.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "KEYWARD_ENVIRONMENT",
+        default_value = "production"
+    )]
+    pub(crate) environment: String,
 }
 
 /// Look after the keyring, offline.
@@ -77,10 +90,6 @@ pub(crate) struct DataArgs {
     pub(crate) keyring_file: Option<PathBuf>,
 }
 
-pub(crate) fn serve(_: &ServeArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
-    Err(not_built_in("serve"))
-}
-
 /// Prints every setting, its value and where that came from.
 pub(crate) fn config(args: &ConfigArgs, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
     let Said {
@@ -108,16 +117,74 @@ pub(crate) fn config(args: &ConfigArgs, shell: &mut Shell<'_>) -> Result<Outcome
     Ok(Outcome::Success)
 }
 
-pub(crate) fn operator(_: &OperatorArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
-    Err(not_built_in("operator"))
+/// Makes another operator with every right, while no server runs.
+pub(crate) fn operator(args: &OperatorArgs, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    let OperatorVerb::Recover(args) = &args.verb;
+    let file = args
+        .operator_token_file
+        .clone()
+        .unwrap_or_else(|| args.data.data_dir.join("operator.token"));
+    let made = node::recover_operator(
+        &args.data.place()?,
+        &args.environment,
+        &file,
+        serve::world(),
+    );
+    let made = made.map_err(|error| Failure::local(error.to_string()))?;
+    shell.note(&format!(
+        "token {} can do everything in every account",
+        made.token
+    ));
+    writeln!(shell.stdout, "{}", made.file.display())
+        .map_err(|error| Failure::local(error.to_string()))?;
+    Ok(Outcome::Success)
 }
 
-pub(crate) fn keyring(_: &KeyringArgs, _: &mut Shell<'_>) -> Result<Outcome, Failure> {
-    Err(not_built_in("keyring"))
+/// Tells what needs each key, or makes a new one, while no server runs.
+pub(crate) fn keyring(args: &KeyringArgs, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
+    let local = |error: OpenError| Failure::local(error.to_string());
+    match &args.verb {
+        KeyringVerb::Status(data) => {
+            let needs = node::keyring_needs(&data.place()?, serve::world()).map_err(local)?;
+            let row = |need: KeyNeed| {
+                [
+                    Value::from(need.key),
+                    Value::from(need.current),
+                    need.rows.into(),
+                    need.secrets.into(),
+                ]
+            };
+            let rows = Rows {
+                keys: ["key", "current", "rows", "secrets"],
+                rows: needs.into_iter().map(row).collect(),
+            };
+            rows.show(Format::Table, shell.stdout)?;
+        }
+        KeyringVerb::Rotate(data) => {
+            let key = node::rotate_keyring(&data.place()?, serve::world()).map_err(local)?;
+            shell.note(&format!(
+                "key {key} is current: secrets come under it at their next use. Copy the keyring to where you keep it"
+            ));
+        }
+    }
+    Ok(Outcome::Success)
 }
 
-fn not_built_in(verb: &str) -> Failure {
-    Failure::usage(format!("this build has no `{verb}`"))
+impl DataArgs {
+    /// A store that is there already: these verbs make none.
+    fn place(&self) -> Result<Place, Failure> {
+        if !self.data_dir.join("store").is_dir() {
+            return Err(Failure::usage(format!(
+                "--data-dir {} holds no store",
+                self.data_dir.display()
+            )));
+        }
+        Ok(Place {
+            data_dir: self.data_dir.clone(),
+            keyring_file: self.keyring_file.clone(),
+            sled: Options::default(),
+        })
+    }
 }
 
 impl<A: Args> Args for Said<A> {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{KEY_LENGTH, Key, Keyring};
 use crate::domain::secret::KeyId;
 use crate::files;
+use crate::random::Random;
 
 /// Why a keyring's file cannot be used.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum KeyringError {
     Line(usize, &'static str),
     /// No current key, more than one, more than two in all, or an id twice.
     Keys,
+    /// There is a retired key already, and room for one.
+    Full,
 }
 
 impl fmt::Display for KeyringError {
@@ -34,6 +37,9 @@ impl fmt::Display for KeyringError {
             Self::Line(number, wrong) => write!(f, "line {number}: {wrong}"),
             Self::Keys => f.write_str(
                 "it must hold one current key and at most one retired one, with different ids",
+            ),
+            Self::Full => f.write_str(
+                "it holds a retired key already: two keys are the most that validation works with",
             ),
         }
     }
@@ -57,6 +63,25 @@ pub fn read(path: &Path) -> Result<Option<Keyring>, KeyringError> {
 /// Writes a keyring, readable by its owner alone.
 pub fn write(path: &Path, keyring: &Keyring) -> io::Result<()> {
     files::write_private(path, render(keyring).as_bytes())
+}
+
+/// Adds a new current key to the keyring in a file, and retires the one that was. A second retired key is refused.
+pub fn rotate(path: &Path, random: &dyn Random) -> Result<KeyId, KeyringError> {
+    let Some(keyring) = read(path)? else {
+        return Err(KeyringError::Io(io::ErrorKind::NotFound.into()));
+    };
+    let newest = keyring
+        .keys()
+        .iter()
+        .map(|key| key.id().0)
+        .max()
+        .unwrap_or_default();
+    let fresh = Key::generate(KeyId(newest + 1), random);
+    let id = fresh.id();
+    let keys = std::iter::once(fresh).chain(keyring.into_keys()).collect();
+    let rotated = Keyring::new(keys).ok_or(KeyringError::Full)?;
+    write(path, &rotated).map_err(KeyringError::Io)?;
+    Ok(id)
 }
 
 fn parse(text: &str) -> Result<Keyring, KeyringError> {
@@ -153,6 +178,29 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(checks(&again), checks(&keyring));
+    }
+
+    #[test]
+    fn a_keyring_is_rotated_once_and_not_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keyring");
+        let random = SeededRandom::new(3);
+        write(&path, &Keyring::generate(&random)).unwrap();
+        assert_eq!(rotate(&path, &random).unwrap(), KeyId(2));
+        let ids: Vec<KeyId> = read(&path)
+            .unwrap()
+            .unwrap()
+            .keys()
+            .iter()
+            .map(Key::id)
+            .collect();
+        assert_eq!(ids, [KeyId(2), KeyId(1)]);
+        assert!(matches!(rotate(&path, &random), Err(KeyringError::Full)));
+        assert_eq!(
+            read(&path).unwrap().unwrap().current().id(),
+            KeyId(2),
+            "and nothing changed"
+        );
     }
 
     #[test]

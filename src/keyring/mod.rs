@@ -61,6 +61,12 @@ impl Keyring {
         &self.keys
     }
 
+    /// The keys themselves, the current one first.
+    #[must_use]
+    pub fn into_keys(self) -> Vec<Key> {
+        self.keys
+    }
+
     #[must_use]
     pub fn key(&self, id: KeyId) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == id)

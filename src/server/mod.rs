@@ -8,6 +8,7 @@ mod cores;
 mod drain;
 mod health;
 mod layers;
+pub mod node;
 pub mod reflection;
 mod seats;
 mod serve;

@@ -1,13 +1,20 @@
 //! Reading the store: one record, a page of them, or every commit as it happens. Calls may block.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreError;
 use super::backend::{Backend, Direction, Follow, Gone, Key, Range, Revision, Row};
+use super::key;
 use super::record::Record;
 use super::seal::{self, Corrupt};
+use crate::domain::secret::KeyId;
+use crate::domain::token::Token;
 use crate::keyring::Keyring;
+
+/// Rows read at a time when keys are counted.
+const COUNTED_AT_A_TIME: usize = 1_000;
 
 /// A handle for reading; it does not keep the committer running.
 #[derive(Clone, Debug)]
@@ -25,6 +32,9 @@ pub struct Wanted {
     pub limit: usize,
 }
 
+/// Rows by key, where a corrupt one does not hide the others.
+pub type Page<R> = Vec<(Key, Result<R, Corrupt>)>;
+
 impl Reader {
     /// One record.
     pub fn get<R: Record>(&self, key: &Key) -> Result<Option<R>, StoreError> {
@@ -35,10 +45,7 @@ impl Reader {
     }
 
     /// A page of records with their keys, where a corrupt one does not hide the others.
-    pub fn scan<R: Record>(
-        &self,
-        wanted: &Wanted,
-    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+    pub fn scan<R: Record>(&self, wanted: &Wanted) -> Result<Page<R>, StoreError> {
         let range = Range {
             prefix: &wanted.prefix,
             after: wanted.after.as_deref(),
@@ -65,6 +72,36 @@ impl Reader {
         Changes {
             feed: self.backend.follow(after),
             keyring: Arc::clone(&self.keyring),
+        }
+    }
+
+    /// How many rows each key protects, and how many secrets' digests were made under it.
+    pub fn keys_needed(&self) -> Result<BTreeMap<KeyId, (u64, u64)>, StoreError> {
+        let mut needed: BTreeMap<KeyId, (u64, u64)> = BTreeMap::new();
+        let mut after: Option<Key> = None;
+        loop {
+            let range = Range {
+                prefix: b"",
+                after: after.as_deref(),
+                direction: Direction::Forward,
+                limit: COUNTED_AT_A_TIME,
+            };
+            let page = self.backend.scan(range)?;
+            for (name, row) in &page {
+                let opened = seal::open(&self.keyring, name, row)?;
+                needed.entry(opened.key_id).or_default().0 += 1;
+                if name.starts_with(key::TOKENS) {
+                    let token =
+                        Token::decode(opened.payload).map_err(|wrong| Corrupt::new(name, wrong))?;
+                    for secret in &token.secrets {
+                        needed.entry(secret.key).or_default().1 += 1;
+                    }
+                }
+            }
+            match page.into_iter().last() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(needed),
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Wire ⇄ domain. What is wrong with a request is collected field by field, so that one answer names all of it.
 
+pub(super) mod account;
 pub(super) mod directory;
 pub(super) mod event;
 pub(super) mod page;
@@ -127,6 +128,18 @@ pub(super) fn bad_path(fields: &mut Fields, path: &str, immutable: &[&str], muta
         format!("names {path:?}, which is none of {}", mutable.join(", "))
     };
     fields.wrong("update_mask", rule);
+}
+
+/// What may be left out, parsed where it is not.
+pub(super) fn optional<T>(
+    text: &str,
+    parse: fn(&str) -> Result<T, Rule>,
+) -> Result<Option<T>, Rule> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        parse(text).map(Some)
+    }
 }
 
 #[cfg(test)]

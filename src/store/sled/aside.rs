@@ -2,12 +2,12 @@
 //!
 //! There is no cheaper way to leave a refused store as it was. Opening writes almost anywhere in sled's `db` file: it fills
 //! the rest of the active segment, wipes every segment that it believes free (and after damage it believes that of segments
-//! which hold data), cuts the file's end off, replaces the snapshot, and removes files from `blobs`. The copy costs about a
-//! second for each gigabyte, nothing to speak of on file systems that share blocks, and the same room on the disk until
-//! the store is accepted.
+//! which hold data), cuts the file's end off, replaces the snapshot, and removes files from `blobs`. The copy costs half a
+//! second for each gigabyte in memory, nothing to speak of on file systems that share blocks, and the same room on the disk
+//! until the store is accepted.
 
 use std::fs::{self, File, FileTimes};
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The copy. Dropping it leaves the store as it is, and removes the copy.
@@ -18,7 +18,8 @@ pub(super) struct Aside {
 }
 
 impl Aside {
-    /// Copies the directory `store` to a neighbour of it. `None` where it holds more than `limit` bytes.
+    /// Copies the directory `store` to a neighbour of it. `None` where it holds more than `limit` bytes, or more than there
+    /// is room for: a good store must open on a disk that is more than half full.
     pub(super) fn take(store: &Path, limit: u64) -> io::Result<Option<Self>> {
         let aside = Self {
             store: store.to_owned(),
@@ -29,8 +30,18 @@ impl Aside {
         if size(store)? > limit {
             return Ok(None);
         }
-        mirror(store, &aside.copy)?;
-        Ok(Some(aside))
+        match mirror(store, &aside.copy) {
+            Ok(()) => Ok(Some(aside)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the store what it was, to the byte.
@@ -67,7 +78,7 @@ fn neighbour(store: &Path) -> PathBuf {
 
 fn remove(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,
     }
 }

@@ -8,14 +8,14 @@ use std::ops::Bound;
 use std::path::Path;
 
 use super::durable;
-use super::quiet::quietly;
+use super::quiet::{open_quietly, quietly};
 use crate::store::backend::{
     Batch, Direction, Expect, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row,
 };
 
 /// sled writes whole leaves of its tree. One that is larger than a quarter of a segment would go to a file of its own that
 /// is never synced, so a segment must hold four leaves full of the largest rows.
-const SEGMENT_BYTES: usize = 4 << 20;
+pub(super) const SEGMENT_BYTES: usize = 4 << 20;
 
 /// How many rows a leaf of sled's tree holds at the very most (it splits beyond 16, some insertions later).
 const LEAF_ROWS: usize = 30;
@@ -41,7 +41,7 @@ impl Handle {
             .cache_capacity(cache_bytes)
             .segment_size(SEGMENT_BYTES)
             .flush_every_ms(None);
-        quietly(|| config.open().map(|db| Self { db: Some(db) }))
+        open_quietly(|| config.open().map(|db| Self { db: Some(db) }))
     }
 
     /// The store's revision: 0 for a store that nothing was ever written to.
@@ -150,11 +150,22 @@ pub(super) type Instead = BTreeMap<Key, Option<Row>>;
 fn fault(error: &sled::Error) -> Fault {
     match error {
         sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => {
-            Fault::Corrupt(error.to_string())
+            Fault::Corrupt(words(error))
         }
         sled::Error::Io(_) | sled::Error::ReportableBug(_) | sled::Error::CollectionNotFound(_) => {
-            Fault::Away(error.to_string())
+            Fault::Away(words(error))
         }
+    }
+}
+
+/// An error of sled's in words for an operator.
+pub(super) fn words(error: &sled::Error) -> String {
+    match error {
+        sled::Error::Corruption {
+            at: Some(place), ..
+        } => format!("its files are corrupt at {place:?}"),
+        sled::Error::Corruption { at: None, .. } => "its files are corrupt".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -6,9 +6,9 @@
 //! locked until sled's threads let go of it. Whether the rows are those that were written is for the layer above to find out,
 //! which is why the opened store is handed over as an `Opening`.
 
-use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::SledBackend;
 use super::aside::{self, Aside};
 use super::durable;
+use super::error::{Left, OpenError, Refusal};
 use super::handle::Handle;
 use crate::store::backend::{Fault, Revision};
 
@@ -36,68 +37,6 @@ impl Default for Options {
         }
     }
 }
-
-/// Why a store was not opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
-    InUse(PathBuf),
-    /// The directory cannot be read or written.
-    Io(PathBuf, io::Error),
-    /// What is there is not a whole store.
-    Damaged {
-        dir: PathBuf,
-        why: String,
-        left: Left,
-    },
-    /// This program was built such that sled would lose acknowledged writes.
-    NotDurable,
-}
-
-/// In what state a refused store was left.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Left {
-    AsItWas,
-    /// Opening it has changed its files, and this is why they could not be put back.
-    Changed(String),
-}
-
-impl fmt::Display for Left {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AsItWas => f.write_str("It was left as it was."),
-            Self::Changed(why) => write!(f, "The attempt to open it has changed its files: {why}."),
-        }
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(dir) => write!(
-                f,
-                "the store in {} is in use by another process: stop that one first, or give this one a directory of its own",
-                dir.display()
-            ),
-            Self::Io(dir, error) => write!(
-                f,
-                "the store in {} cannot be opened: {error}. Check that the directory is there, belongs to this user and has room",
-                dir.display()
-            ),
-            Self::Damaged { dir, why, left } => write!(
-                f,
-                "the store in {} is damaged: {why}. {left} Restore the whole data directory from a backup, or give an empty one",
-                dir.display()
-            ),
-            Self::NotDurable => f.write_str(
-                "this program was linked without the function that makes sled's writes durable (store::sled::durable): \
-                 link the keyward library as its own main.rs does",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// A store that sled has opened and that the layer above has yet to believe. It may be read, not written. Unless it is
 /// accepted its directory becomes what it was before.
@@ -148,16 +87,18 @@ impl Drop for Opening {
 }
 
 /// How long to wait for sled to let go of files that are closed.
-const LINGER: Duration = Duration::from_secs(3);
+const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
     if !durable::overridden() {
         return Err(OpenError::NotDurable);
     }
-    let io = |error| OpenError::Io(dir.to_owned(), error);
-    create(dir).map_err(io)?;
-    let lock = lock(dir)?;
-    let aside = Aside::take(dir, options.copy_bytes).map_err(io)?;
+    let untouched = |error| Refusal::Io(error).into_error(dir, Left::AsItWas);
+    let dir = &create(dir)
+        .and_then(|()| dir.canonicalize())
+        .map_err(untouched)?;
+    let lock = lock(dir).map_err(|refusal| refusal.into_error(dir, Left::AsItWas))?;
+    let aside = Aside::take(dir, options.copy_bytes).map_err(untouched)?;
     let opened = remove_stale_snapshots(dir)
         .map_err(Refusal::Io)
         .and_then(|()| open_checked(dir, options));
@@ -167,7 +108,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
             aside,
             dir: dir.to_owned(),
         }),
-        Err(refusal) => Err(refusal.into_error(dir, aside)),
+        // Whoever has it open goes on writing; sled has not touched anything yet.
+        Err(Refusal::InUse) => Err(Refusal::InUse.into_error(dir, Left::AsItWas)),
+        Err(refusal) => Err(refusal.into_error(dir, put_back(dir, aside))),
     }
 }
 
@@ -187,27 +130,6 @@ pub(super) fn reopen(dir: &Path, options: Options) -> Result<(Handle, Revision),
 /// The name of sled's main file.
 const DB: &str = "db";
 
-enum Refusal {
-    InUse,
-    Io(io::Error),
-    Damaged(String),
-}
-
-impl Refusal {
-    fn into_error(self, dir: &Path, aside: Option<Aside>) -> OpenError {
-        let left = put_back(dir, aside);
-        match self {
-            Self::InUse => OpenError::InUse(dir.to_owned()),
-            Self::Io(error) => OpenError::Io(dir.to_owned(), error),
-            Self::Damaged(why) => OpenError::Damaged {
-                dir: dir.to_owned(),
-                why,
-                left,
-            },
-        }
-    }
-}
-
 fn open_checked(dir: &Path, options: Options) -> Result<(Handle, Revision), Refusal> {
     let handle = open_patiently(dir, options)?;
     let revision = handle.revision().map_err(|fault| match fault {
@@ -223,7 +145,7 @@ fn open_patiently(dir: &Path, options: Options) -> Result<Handle, Refusal> {
     loop {
         let refusal = match Handle::open(dir, options.cache_bytes) {
             Ok(Ok(handle)) => return Ok(handle),
-            Ok(Err(error)) => refusal(error),
+            Ok(Err(error)) => error.into(),
             Err(panic) => Refusal::Damaged(panic),
         };
         if !matches!(refusal, Refusal::InUse) || Instant::now() > deadline {
@@ -233,25 +155,12 @@ fn open_patiently(dir: &Path, options: Options) -> Result<Handle, Refusal> {
     }
 }
 
-fn refusal(error: sled::Error) -> Refusal {
-    match error {
-        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
-            Refusal::InUse
-        }
-        sled::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Refusal::Damaged("a file ends too early".into())
-        }
-        sled::Error::Io(error) => Refusal::Io(error),
-        other => Refusal::Damaged(other.to_string()),
-    }
-}
-
 fn put_back(dir: &Path, aside: Option<Aside>) -> Left {
     wait_until_closed(dir);
     match aside.map(Aside::put_back) {
         Some(Ok(())) => Left::AsItWas,
         Some(Err(error)) => Left::Changed(error.to_string()),
-        None => Left::Changed("it is larger than what is copied before opening".into()),
+        None => Left::Changed("there was no room for a copy of them, or they are larger than what is copied before opening".into()),
     }
 }
 
@@ -271,22 +180,24 @@ fn create(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create(parent)?;
-        fs::create_dir(dir)?;
-        return File::open(parent)?.sync_all();
-    }
-    fs::create_dir(dir)?;
-    File::open(".")?.sync_all()
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create(parent)?;
+    DirBuilder::new().mode(OURS_ALONE).create(dir)?;
+    File::open(parent)?.sync_all()
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
-    let io = |error| OpenError::Io(dir.to_owned(), error);
-    let file = File::open(dir).map_err(io)?;
+/// The permissions of a directory that only this user enters.
+const OURS_ALONE: u32 = 0o700;
+
+fn lock(dir: &Path) -> Result<File, Refusal> {
+    let file = File::open(dir).map_err(Refusal::Io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io(error)),
+        Err(TryLockError::WouldBlock) => Err(Refusal::InUse),
+        Err(TryLockError::Error(error)) => Err(Refusal::Io(error)),
     }
 }
 

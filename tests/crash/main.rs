@@ -1,0 +1,68 @@
+//! Kills a writer, and cuts the power under it, at random moments; then compares what is found with every change that was
+//! acknowledged. A program of its own, because it needs child processes.
+//!
+//! The short form is part of `cargo test`. `KEYWARD_CRASH_KILLS=500 KEYWARD_CRASH_CUTS=100 cargo test --test crash` is a long
+//! one; `KEYWARD_CRASH_SEED` repeats a run as far as timing lets it. Power cuts need Linux, root and loop devices.
+
+#![expect(clippy::print_stdout, reason = "what it prints is its report")]
+
+mod backend;
+mod cut;
+mod disk;
+mod full;
+mod kill;
+mod random;
+mod subject;
+
+use std::process::ExitCode;
+
+use crate::backend::BackendSubject;
+use crate::random::Random;
+
+const SHORT_KILLS: u64 = 20;
+const SHORT_CUTS: u64 = 5;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [role, dir] = &arguments[..]
+        && role == backend::WRITER
+    {
+        return backend::write_until_stopped(dir.as_ref());
+    }
+    let other =
+        |argument: &String| !argument.starts_with('-') && !"crash".contains(argument.as_str());
+    if arguments
+        .iter()
+        .any(|argument| argument == "--list" || other(argument))
+    {
+        return ExitCode::SUCCESS;
+    }
+    let seed = setting("KEYWARD_CRASH_SEED", u64::from(std::process::id()));
+    println!("crash: seed {seed}");
+    let mut random = Random::new(seed);
+    let killed = kill::run(
+        &mut BackendSubject::default,
+        setting("KEYWARD_CRASH_KILLS", SHORT_KILLS),
+        &mut random,
+    );
+    let cut = cut::run(
+        &mut BackendSubject::default,
+        setting("KEYWARD_CRASH_CUTS", SHORT_CUTS),
+        &mut random,
+    );
+    match killed.and(cut).and_then(|()| full::run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(loss) => {
+            eprintln!("crash: FAILED: {loss}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let given = |text: String| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number"))
+    };
+    std::env::var(name).map_or(default, given)
+}
