@@ -387,5 +387,4 @@ impl Validator {
 }
 
 #[cfg(test)]
-#[path = "validator_tests.rs"]
 mod tests;

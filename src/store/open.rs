@@ -17,13 +17,15 @@ use super::memory::MemoryBackend;
 use super::record::Head;
 use super::record::log::ChainEnd;
 use super::seal::{Corrupt, Sum};
-use super::sled::{Left, OpenError as SledError, Options, SledBackend};
+use super::sled::{OpenError as SledError, SledBackend};
 use super::verify::{verify, verify_rows};
 use crate::clock::Clock;
 use crate::files;
 use crate::keyring::Keyring;
 use crate::keyring::file::{self as keyring_file, KeyringError};
 use crate::random::{self, Random};
+
+pub use super::sled::{Left, Options};
 
 /// The version of the layout that this version reads and writes.
 pub const FORMAT: u32 = 1;

@@ -8,10 +8,10 @@ use super::StoreError;
 use super::anchor::Anchor;
 use super::backend::{Backend, Direction, Range, Revision, Row};
 use super::key;
+use super::open::Left;
 use super::open::{FORMAT, OpenError, Place};
 use super::record::{Head, KeyCheck, Record as _};
 use super::seal::{self, Corrupt, Sum};
-use super::sled::Left;
 use crate::keyring::{Key, Keyring};
 
 /// Rows that verification reads at a time.

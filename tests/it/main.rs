@@ -1,4 +1,4 @@
-//! Whole stories, told to the server that production starts.
+//! Whole stories, told to the server that production starts; `tidy` reads the source instead.
 
 mod harness;
 mod process;
@@ -11,4 +11,5 @@ mod races;
 mod refused_stores;
 mod request_ids;
 mod restart;
+mod tidy;
 mod time;
