@@ -15,4 +15,5 @@ mod request_ids;
 mod restart;
 mod secrets;
 mod surroundings;
+mod systems;
 mod time;

@@ -23,8 +23,8 @@ const FOREIGN: &str = "An-Imported-Text-That-Nobody-May-See-0123456789";
 struct Seen(Vec<String>);
 
 impl Seen {
+    /// The whole text holds the part that is looked for.
     fn secret(&mut self, text: &str) {
-        self.0.push(text.to_owned());
         self.0.push(secret_part(text).to_owned());
     }
 
@@ -37,10 +37,17 @@ impl Seen {
         self.0.push(basic.to_owned());
     }
 
+    /// Every secret is printable, so it can only be in a long printable run; most of a store's files is nothing like it.
     fn found_in(&self, bytes: &[u8]) -> Option<&String> {
-        self.0.iter().find(|secret| holds(bytes, secret))
+        let runs = bytes.split(|byte| !byte.is_ascii_graphic());
+        let long: Vec<&[u8]> = runs.filter(|run| run.len() >= SHORTEST).collect();
+        let here = |secret: &&String| long.iter().any(|run| holds(run, secret));
+        self.0.iter().find(here)
     }
 }
+
+/// No secret that is looked for is shorter.
+const SHORTEST: usize = 43;
 
 /// The 43 characters that nobody can know, between the id and the checksum.
 fn secret_part(text: &str) -> &str {
@@ -69,7 +76,9 @@ async fn no_secret_is_in_a_log_of_any_form_nor_in_the_data_directory() {
             assert_eq!(seen.found_in(line.as_bytes()), None, "in {line}");
         }
         for (name, bytes) in files(&place.data()) {
-            if name.as_os_str() != "operator.token" {
+            if name.as_os_str() == "operator.token" {
+                assert!(seen.found_in(&bytes).is_some(), "the search finds");
+            } else {
                 assert_eq!(seen.found_in(&bytes), None, "in {}", name.display());
                 assert!(
                     !holds_bytes(&bytes, &Sha256::digest(FOREIGN)),
