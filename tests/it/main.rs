@@ -3,13 +3,18 @@
 mod harness;
 mod process;
 
+mod commands;
 mod endings;
 mod first_start;
 mod life;
+mod offline;
 mod operators;
 mod races;
 mod refused_stores;
 mod request_ids;
 mod restart;
+mod secrets;
+mod surroundings;
+mod systems;
 mod tidy;
 mod time;

@@ -103,26 +103,6 @@ async fn a_token_ends_with_the_millisecond_of_its_expiry() {
 }
 
 #[tokio::test]
-async fn an_old_access_key_works_four_more_hours_and_not_a_millisecond_longer() {
-    let home = Home::new();
-    let server = home.start().await;
-    let operator = server.operator();
-    operator.account("acme", "standard").await;
-    let made = operator.token("acme", "Fleet").await;
-    let (id, old) = (made.token.unwrap().id, made.secret);
-    let answer = rekey(&operator, &id, None).await;
-    let end = START.after(4 * HOUR);
-    assert_eq!(answer.old_secret_good_until, Some(wire(end)));
-
-    home.clock.set(just_before(end));
-    assert_eq!(operator.decide(&old).await, ALLOW);
-    home.clock.set(end);
-    assert_eq!(operator.decide(&old).await, Err(DenyReason::Superseded));
-    assert_eq!(operator.decide(&answer.secret).await, ALLOW);
-    server.stop().await;
-}
-
-#[tokio::test]
 async fn no_grace_outlives_the_tokens_expiry_nor_the_next_rekeys_grace() {
     let home = Home::new();
     let server = home.start().await;

@@ -20,6 +20,7 @@ use tracing::{debug, info};
 use super::call_id;
 use super::code_name;
 use crate::api::call_id::CallId;
+use crate::domain::text;
 
 /// Told at level debug where they went well.
 const QUIET: [&str; 3] = [
@@ -137,9 +138,11 @@ impl Line {
         }
     }
 
+    /// Without what looks like a token's text: somebody may have put one into the wrong place.
     fn path(&self) -> &str {
         let path = self.path.as_ref().map_or("", PathAndQuery::path);
-        &path[..path.floor_char_boundary(LONGEST_PATH)]
+        let end = path.find(text::PREFIX).unwrap_or(path.len());
+        &path[..path.floor_char_boundary(end.min(LONGEST_PATH))]
     }
 
     fn micros(&self) -> u64 {
@@ -258,6 +261,15 @@ mod tests {
                     .contains("UNAVAILABLE")
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_tokens_text_in_a_path_is_not_told() {
+        let line = logged(Level::INFO, "/a.B/kw_dev_secret", Some(Code::Unimplemented)).await;
+        assert!(
+            line.contains("method=\"/a.B/\"") && !line.contains("secret"),
+            "{line}"
+        );
     }
 
     #[tokio::test]
