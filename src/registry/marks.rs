@@ -1,5 +1,9 @@
 //! Commits what validations left to be written.
 
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
 use super::{Error, Registry, tokens};
 use crate::domain::event::{Event, EventKind, Origin};
 use crate::domain::id::TokenId;
@@ -7,15 +11,27 @@ use crate::domain::token::Token;
 use crate::marks::{Mark, Marks};
 use crate::store::{View, key};
 
+/// How long nothing is written after the store took none: each further use would only be refused, and told of, again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Registry {
-    /// Commits marks as they come; never ends. A mark that cannot be committed is lost, and made again by the next use.
+    /// Commits marks as they come, those that wait together in one commit; never ends. A mark that cannot be committed is
+    /// lost, and made again by the next use.
     pub async fn commit_marks(&self, marks: &Marks) {
         loop {
+            let mut commits = JoinSet::new();
             for ((token, version), mark) in marks.take().await {
-                let commit = self.commit(move |view| apply(view, token, version, &mark));
-                if let Err(error) = commit.await {
-                    tracing::warn!(%error, token = %token, "what a validation left could not be written");
-                }
+                let registry = self.clone();
+                commits.spawn(async move {
+                    let commit = registry.commit(move |view| apply(view, token, version, &mark));
+                    commit.await
+                });
+            }
+            let done = commits.join_all().await;
+            let lost: Vec<Error> = done.into_iter().filter_map(Result::err).collect();
+            if let Some(error) = lost.first() {
+                tracing::warn!(%error, marks = lost.len(), "what validations left could not be written");
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
