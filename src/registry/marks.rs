@@ -11,8 +11,6 @@ use crate::domain::token::Token;
 use crate::marks::{Mark, Marked, Marks};
 use crate::store::{View, key};
 
-/// Marks that are on their way to the store at once, at the most: its committer makes them durable together.
-const TOGETHER: usize = 256;
 /// The pause after a failure, so that a store that is away is not asked as often as tokens are used.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -28,26 +26,24 @@ impl Registry {
         }
     }
 
-    /// Commits marks, each by itself; one error where any failed.
+    /// Commits marks side by side, so that the committer makes them durable together; an error where any failed.
     pub(super) async fn commit_taken(
         &self,
         marks: &Marks,
-        mut taken: Vec<(Marked, Mark)>,
+        taken: Vec<(Marked, Mark)>,
     ) -> Result<(), Error> {
+        let mut commits = JoinSet::new();
+        for (marked, mark) in taken {
+            let registry = self.clone();
+            let (token, version) = marked;
+            let change = move |view: &mut View<'_>| apply(view, token, version, &mark);
+            commits.spawn(async move { (marked, registry.commit(change).await) });
+        }
         let mut outcome = Ok(());
-        while !taken.is_empty() {
-            let mut commits = JoinSet::new();
-            for (marked, mark) in taken.drain(taken.len().saturating_sub(TOGETHER)..) {
-                let registry = self.clone();
-                let (token, version) = marked;
-                let change = move |view: &mut View<'_>| apply(view, token, version, &mark);
-                commits.spawn(async move { (marked, registry.commit(change).await) });
-            }
-            for (marked, committed) in commits.join_all().await {
-                if committed.is_err() {
-                    marks.lost(marked);
-                    outcome = committed;
-                }
+        for (marked, committed) in commits.join_all().await {
+            if committed.is_err() {
+                marks.lost(marked);
+                outcome = committed;
             }
         }
         outcome

@@ -122,7 +122,9 @@ pub(super) fn paths(mask: Option<&prost_types::FieldMask>) -> Result<&[String], 
 
 /// A path that a mask cannot hold.
 pub(super) fn bad_path(fields: &mut Fields, path: &str, immutable: &[&str], mutable: &[&str]) {
-    let rule = if immutable.contains(&path) {
+    let known = immutable.contains(&path);
+    let path = field::repeated(path);
+    let rule = if known {
         format!("names {path:?}, which cannot be changed")
     } else {
         format!("names {path:?}, which is none of {}", mutable.join(", "))
