@@ -273,18 +273,17 @@ fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     let mut folders = vec![root.join("src")];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
+        for entry in std::fs::read_dir(folder).expect("a folder of the sources is read") {
+            let path: PathBuf = entry.expect("its entries are read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let name = path
                     .strip_prefix(root)
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
-                let text = std::fs::read_to_string(&path).unwrap();
+                    .expect("it lies below")
+                    .display()
+                    .to_string();
+                let text = std::fs::read_to_string(&path).expect("a source is text");
                 found.push(Source { name, text });
             }
         }

@@ -90,7 +90,8 @@ fn what_the_domain_would_refuse_is_not_read() {
         spoil(&mut stored);
         crate::domain::token::Token::decode(&stored.encode_to_vec())
     };
-    let table: [(&str, fn(&mut stored::Token)); 9] = [
+    type Spoil = fn(&mut stored::Token);
+    let table: [(&str, Spoil); 9] = [
         ("no id", |token| token.id.clear()),
         ("an account that cannot be", |token| {
             token.account_id = "A".into()
