@@ -12,8 +12,7 @@ use super::serve;
 use super::shell::Shell;
 use crate::config::{ServeArgs, Setting};
 use crate::server::node::{self, KeyNeed};
-use crate::store::open::{OpenError, Place};
-use crate::store::sled::Options;
+use crate::store::open::{OpenError, Options, Place};
 
 /// Print the settings that `serve` would run with.
 #[derive(Args, Clone, Debug)]

@@ -41,6 +41,7 @@ fn case() -> Case {
             grants: Grants::default(),
             networks: vec![Network::parse("10.0.0.0/8").unwrap()],
             inactive: false,
+            deactivations: 0,
             expire_time: Some(Timestamp::from_millis(5_000)),
             create_time: Timestamp::from_millis(0),
             created_by: String::new(),

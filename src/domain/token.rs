@@ -25,6 +25,8 @@ pub struct Token {
     /// Empty: any.
     pub networks: Vec<Network>,
     pub inactive: bool,
+    /// How often it was deactivated: a kept answer from before is not given again.
+    pub deactivations: u32,
     pub expire_time: Option<Timestamp>,
     pub create_time: Timestamp,
     pub created_by: String,

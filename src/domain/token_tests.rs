@@ -34,6 +34,7 @@ pub(in crate::domain) fn token() -> Token {
         grants: Grants::default(),
         networks: Vec::new(),
         inactive: false,
+        deactivations: 0,
         expire_time: None,
         create_time: at(0),
         created_by: String::new(),

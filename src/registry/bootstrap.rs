@@ -50,6 +50,7 @@ impl Registry {
             grants: every_operator_grant(),
             networks: Vec::new(),
             inactive: false,
+            deactivations: 0,
             expire_time: None,
             create_time: now,
             created_by: Origin::keyward().actor,

@@ -23,8 +23,8 @@ use crate::keyring::file as keyring_file;
 use crate::marks::Marks;
 use crate::random::Random;
 use crate::registry::{Error, Registry, sweep};
-use crate::store::open::{self, OpenError, Opened, Place};
-use crate::store::sled::Options;
+use crate::store::open::{self, OpenError, Opened, Options, Place};
+
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
 

@@ -61,13 +61,8 @@ const NODE_VERBS: [&str; 3] = ["src/cli/dev.rs", "src/cli/node.rs", "src/cli/ser
 const PLACES: [(&str, &[&str], &str); 12] = [
     (
         "sled::",
-        &[
-            "src/store/sled/",
-            "src/store/open.rs",
-            "src/server/node.rs",
-            "src/cli/node.rs",
-        ],
-        "if sled goes, these go; the nodes say how large its cache is",
+        &["src/store/sled/", "src/store/open.rs"],
+        "if sled goes, these go",
     ),
     (
         "papaya::",

@@ -177,7 +177,7 @@ pub(super) fn shown_again(view: &mut View<'_>, answered: Answered<Token>) -> Res
             .secrets
             .iter()
             .any(|secret| Some(secret.version) == newest);
-    if rekeyed || (current.inactive && !shown.inactive) {
+    if rekeyed || current.deactivations != shown.deactivations {
         return Err(gone());
     }
     let secret = answered.secret.ok_or_else(gone)?;
@@ -255,6 +255,7 @@ impl Making {
             grants: new.grants.clone(),
             networks: new.networks.clone(),
             inactive: false,
+            deactivations: 0,
             expire_time: end,
             create_time: now,
             created_by: self.call.origin.actor.clone(),

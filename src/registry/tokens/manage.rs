@@ -108,6 +108,7 @@ impl Registry {
             }
             let before = token.clone();
             token.inactive = true;
+            token.deactivations += 1;
             if validate_only {
                 return Ok(token);
             }

@@ -27,6 +27,7 @@ impl Record for Token {
             grants: self.grants.iter().map(ToString::to_string).collect(),
             allowed_networks: self.networks.iter().map(ToString::to_string).collect(),
             inactive: self.inactive,
+            deactivations: self.deactivations,
             expire_time_ms: self.expire_time.map(Timestamp::as_millis),
             create_time_ms: self.create_time.as_millis(),
             created_by: self.created_by.clone(),
@@ -70,6 +71,7 @@ impl Record for Token {
                 .map(|text| Network::parse(text))
                 .collect::<Result<_, _>>()?,
             inactive: stored.inactive,
+            deactivations: stored.deactivations,
             expire_time: stored.expire_time_ms.map(Timestamp::from_millis),
             create_time: Timestamp::from_millis(stored.create_time_ms),
             created_by: stored.created_by,
