@@ -203,6 +203,11 @@ def nobody_raises_its_rights(w):
     missing("reactivates", helper.ReactivateToken(token_id=strong.id))
     w.ok("whoever holds it, may", w.op.ReactivateToken(token_id=strong.id))
     w.ok("narrowing its own", update(weak, []))
+    narrowed, once_strong = w.operator(WRITE_TOKENS, WRITE)
+    request = {"name": "replayed", "grants": [WRITE], "request_id": w.unique("req")}
+    w.issued("system", w.need(once_strong.CreateToken(**request)))
+    w.need(w.op.UpdateToken(token={"id": narrowed.id, "grants": [WRITE_TOKENS]}, update_mask=["grants"]))
+    missing("a replay shows no secret of what was taken from it since", once_strong.CreateToken(**request))
     _, of_system = w.operator(*ALL, scope="system")
     missing("an operator of system alone gives all accounts", of_system.CreateToken(name="more"), "scope")
     missing("  or another one", of_system.CreateToken(name="more", scope_account_id=w.account()), "scope")

@@ -86,7 +86,7 @@ impl Registry {
             if let Some(once) = &once
                 && let Some(answered) = once.answered::<Token>(view, &keyring, &making.account)?
             {
-                return shown_again(view, answered);
+                return shown_again(view, &making.call, answered);
             }
             let token = making.make(view, "", EventKind::TokenCreated)?;
             if let Some(once) = &once {
@@ -166,8 +166,13 @@ impl Registry {
     }
 }
 
-/// The answer of a call that was made before: its secret is shown once more only while it is still the token's, and good.
-pub(super) fn shown_again(view: &mut View<'_>, answered: Answered<Token>) -> Result<Issued, Error> {
+/// The answer of a call that was made before: its secret is shown once more only while it is still the token's, and good, and
+/// while the operator may still hand out what the token gives.
+pub(super) fn shown_again(
+    view: &mut View<'_>,
+    call: &Call,
+    answered: Answered<Token>,
+) -> Result<Issued, Error> {
     let shown = answered.record;
     let gone = || refused(Refusal::ReplayGone, "token", shown.id.as_str());
     let current: Token = view.get(&key::token(shown.id))?.ok_or_else(gone)?;
@@ -180,6 +185,7 @@ pub(super) fn shown_again(view: &mut View<'_>, answered: Answered<Token>) -> Res
     if rekeyed || current.deactivations != shown.deactivations {
         return Err(gone());
     }
+    check_rights(call, &current)?;
     let secret = answered.secret.ok_or_else(gone)?;
     Ok(Issued {
         token: shown,

@@ -52,7 +52,7 @@ impl Registry {
             if let Some(once) = &once
                 && let Some(answered) = once.answered::<Token>(view, &keyring, &account.id)?
             {
-                return shown_again(view, answered);
+                return shown_again(view, &call, answered);
             }
             check_etag(&new.etag, &token.etag(), "token", &new.token)?;
             if account.disabled {

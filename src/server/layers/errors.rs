@@ -1,7 +1,8 @@
 //! Finishes errors: whoever made one, it leaves with an ErrorInfo, and with the call's id to ask about.
 //!
 //! What a service says of its own errors is kept as it is; this fills in what the transport's (an unknown method, a
-//! message too large) lack. Only an answer that failed is looked at.
+//! message too large) lack, and puts a request that is no message at its sender's door. Only an answer that failed is
+//! looked at.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,8 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
@@ -77,16 +78,30 @@ where
     }
 }
 
+/// How tonic begins its INTERNAL for bytes that are not the method's message, text that is not UTF-8 among them.
+const UNDECODED: &str = "failed to decode Protobuf message";
+
 fn finish(status: &Status, id: CallId) -> Status {
     let mut details = status.get_error_details();
+    let mut code = status.code();
     if details.error_info().is_none() {
-        details.set_error_info(code_name(status.code()), ERROR_DOMAIN, HashMap::new());
+        let undecoded = code == Code::Internal && status.message().starts_with(UNDECODED);
+        if undecoded {
+            code = Code::InvalidArgument;
+            details.add_bad_request_violation("request", status.message());
+        }
+        let reason = if undecoded {
+            "MALFORMED_REQUEST"
+        } else {
+            code_name(code)
+        };
+        details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
     }
     if details.request_info().is_none() {
         details.set_request_info(id.as_str(), "");
     }
     Status::with_error_details_and_metadata(
-        status.code(),
+        code,
         status.message(),
         details,
         status.metadata().clone(),
@@ -95,7 +110,6 @@ fn finish(status: &Status, id: CallId) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use tonic::Code;
     use tonic_types::ErrorDetails;
     use tower::ServiceExt as _;
 
@@ -131,6 +145,26 @@ mod tests {
             ("OUT_OF_RANGE", "keyward.v1")
         );
         assert_eq!(details.request_info().unwrap().request_id, "call-7");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_no_message_is_its_sender_s_mistake() {
+        use tonic::codec::{Codec as _, Streaming};
+        // A frame of one byte: a tag whose wire type there is not.
+        let body = "\0\0\0\0\x01\x0f".to_owned();
+        let decoder = tonic_prost::ProstCodec::<String, String>::default().decoder();
+        let error = Streaming::new_request(decoder, body, None, None)
+            .message()
+            .await
+            .unwrap_err();
+        let status = finished(error).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "MALFORMED_REQUEST");
+        assert_eq!(
+            details.bad_request().unwrap().field_violations[0].field,
+            "request"
+        );
     }
 
     #[tokio::test]
