@@ -44,7 +44,7 @@ async fn a_damaged_data_directory_is_refused_with_advice_and_left_as_it_was() {
     let damages: [(&str, Damage, &str); 6] = [
         (
             "a flipped byte",
-            |data| with_file(&data.join("store/db"), flip),
+            |data| with_file(&data.join("store/db"), |bytes| flip(bytes)),
             "Restore",
         ),
         (
@@ -97,7 +97,7 @@ async fn a_damaged_data_directory_is_refused_with_advice_and_left_as_it_was() {
 }
 
 /// In the middle of what was written.
-fn flip(bytes: &mut Vec<u8>) {
+fn flip(bytes: &mut [u8]) {
     let written = bytes
         .iter()
         .rposition(|&byte| byte != 0)
