@@ -12,6 +12,8 @@ use crate::domain::time::Timestamp;
 
 /// Marks that wait at the most; more are dropped.
 pub const WAITING: usize = 10_000;
+/// Marks taken at once, at the most: they fit into one commit of the store, so that a first use does not wait behind thousands.
+pub const TAKEN: usize = 256;
 /// Secrets whose misuse is remembered, so that it is not reported again within `REPORT_EVERY`.
 pub const REPORTED: usize = 10_000;
 /// How often the use of one superseded secret is reported.
@@ -70,18 +72,25 @@ impl Marks {
         self.filled.notify_one();
     }
 
-    /// Waits until there are marks, and takes all of them.
+    /// Waits until there are marks, and takes some of them: first uses before all others, for a grace is to begin.
     pub async fn take(&self) -> Vec<(Marked, Mark)> {
         loop {
-            let taken = std::mem::take(&mut self.lock().waiting);
+            let taken = self.take_waiting();
             if !taken.is_empty() {
-                return taken
-                    .into_iter()
-                    .map(|((marked, _), mark)| (marked, mark))
-                    .collect();
+                return taken;
             }
             self.filled.notified().await;
         }
+    }
+
+    /// The same without waiting: none where none are left.
+    pub fn take_waiting(&self) -> Vec<(Marked, Mark)> {
+        self.lock().take()
+    }
+
+    /// A mark could not be committed: the next use makes it again.
+    pub fn lost(&self, marked: Marked) {
+        self.lock().reported.remove(&marked);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,6 +99,22 @@ impl Marks {
 }
 
 impl State {
+    fn take(&mut self) -> Vec<(Marked, Mark)> {
+        let first_uses = self
+            .waiting
+            .keys()
+            .filter(|(_, kind)| *kind == Kind::FirstUse);
+        let others = self
+            .waiting
+            .keys()
+            .filter(|(_, kind)| *kind != Kind::FirstUse);
+        let names: Vec<_> = first_uses.chain(others).take(TAKEN).copied().collect();
+        names
+            .into_iter()
+            .filter_map(|name| Some((name.0, self.waiting.remove(&name)?)))
+            .collect()
+    }
+
     /// Is it time to report this secret's misuse? Remembers that it was.
     fn report(&mut self, marked: Marked, now: Timestamp) -> bool {
         if self
@@ -136,7 +161,24 @@ mod tests {
         for number in 0..=WAITING {
             marks.leave((id(number), 1), Mark::FirstUse, Timestamp::default());
         }
-        assert_eq!(marks.take().await.len(), WAITING);
+        assert_eq!(marks.lock().waiting.len(), WAITING);
+    }
+
+    #[tokio::test]
+    async fn a_first_use_does_not_wait_behind_the_others() {
+        let marks = Marks::default();
+        let rehash = || Mark::Rehash {
+            key: KeyId(2),
+            digest: Digest::new([0; Digest::LENGTH]),
+        };
+        for number in 0..=TAKEN {
+            marks.leave((id(number), 1), rehash(), Timestamp::default());
+        }
+        marks.leave((id(0), 2), Mark::FirstUse, Timestamp::default());
+        let taken = marks.take().await;
+        assert_eq!(taken.len(), TAKEN);
+        assert_eq!(taken[0], ((id(0), 2), Mark::FirstUse));
+        assert_eq!(marks.take().await.len(), 2, "the rest");
     }
 
     #[tokio::test]

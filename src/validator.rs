@@ -303,6 +303,8 @@ impl Candidate {
             let secret = secrets.get(slot);
             let kept = secret.map_or(&DUMMY, |secret| &secret.digest);
             for (key, digest) in self.digests.iter() {
+                #[cfg(test)]
+                compared::count();
                 let equal = bool::from(kept.ct_eq(digest));
                 let is_it = |secret: &Secret| secret.key == key && secret.foreign == self.foreign;
                 if equal & secret.is_some_and(is_it) {
@@ -311,6 +313,16 @@ impl Candidate {
             }
         }
         matching.filter(|&slot| secrets[slot].state(now).is_some())
+    }
+}
+
+/// How many digests a test's thread has compared.
+#[cfg(test)]
+mod compared {
+    thread_local!(pub(super) static COUNT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    pub(super) fn count() {
+        COUNT.with(|count| count.set(count.get() + 1));
     }
 }
 
@@ -373,3 +385,6 @@ impl Validator {
         text::token_id_of(claim.text.as_str(), &self.environment).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

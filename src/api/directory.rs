@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::Desk;
-use super::convert::{directory as convert, page, request_id, required};
+use super::convert::{self, directory as wire, page, request_id, required};
 use super::credentials::once;
 use super::gate::Caller;
 use super::proto;
@@ -26,7 +26,7 @@ impl DirectoryService for Directory {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
         let created = async {
-            let new = convert::new_account(request)?;
+            let new = convert::account::new_account(request)?;
             let once = once(
                 &caller,
                 request_id(&request.request_id)?,
@@ -41,7 +41,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::CreateAccountResponse {
-            account: Some(convert::wire_account(&account)),
+            account: Some(convert::account::wire(&account)),
         }))
     }
 
@@ -57,7 +57,7 @@ impl DirectoryService for Directory {
             .await;
         let account = found.map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::GetAccountResponse {
-            account: Some(convert::wire_account(&account)),
+            account: Some(convert::account::wire(&account)),
         }))
     }
 
@@ -81,7 +81,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::ListAccountsResponse {
-            accounts: paged.items.iter().map(convert::wire_account).collect(),
+            accounts: paged.items.iter().map(convert::account::wire).collect(),
             next_page_token: paged.next,
         }))
     }
@@ -92,7 +92,7 @@ impl DirectoryService for Directory {
     ) -> Answer<proto::UpdateAccountResponse> {
         let caller = Caller::of(&request)?;
         let updated = async {
-            let (named, patch) = convert::account_patch(request.get_ref())?;
+            let (named, patch) = convert::account::patch(request.get_ref())?;
             self.0
                 .registry
                 .update_account(&caller.call(), &named.id, named.etag, patch)
@@ -102,7 +102,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::UpdateAccountResponse {
-            account: Some(convert::wire_account(&account)),
+            account: Some(convert::account::wire(&account)),
         }))
     }
 
@@ -118,7 +118,7 @@ impl DirectoryService for Directory {
             .await;
         let account = created.map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::CreateAccountKeyResponse {
-            account: Some(convert::wire_account(&account)),
+            account: Some(convert::account::wire(&account)),
         }))
     }
 
@@ -129,7 +129,7 @@ impl DirectoryService for Directory {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
         let created = async {
-            let (new, id) = convert::new_principal(request)?;
+            let (new, id) = wire::new_principal(request)?;
             let once = once(&caller, id, request.encode_to_vec());
             self.0
                 .registry
@@ -140,7 +140,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::CreatePrincipalResponse {
-            principal: Some(convert::wire_principal(&principal)),
+            principal: Some(wire::wire_principal(&principal)),
         }))
     }
 
@@ -159,7 +159,7 @@ impl DirectoryService for Directory {
         };
         let principal = found.await.map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::GetPrincipalResponse {
-            principal: Some(convert::wire_principal(&principal)),
+            principal: Some(wire::wire_principal(&principal)),
         }))
     }
 
@@ -191,7 +191,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::ListPrincipalsResponse {
-            principals: paged.items.iter().map(convert::wire_principal).collect(),
+            principals: paged.items.iter().map(wire::wire_principal).collect(),
             next_page_token: paged.next,
         }))
     }
@@ -202,7 +202,7 @@ impl DirectoryService for Directory {
     ) -> Answer<proto::UpdatePrincipalResponse> {
         let caller = Caller::of(&request)?;
         let updated = async {
-            let (named, patch) = convert::principal_patch(request.get_ref())?;
+            let (named, patch) = wire::principal_patch(request.get_ref())?;
             let call = caller.call();
             self.0
                 .registry
@@ -213,7 +213,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::UpdatePrincipalResponse {
-            principal: Some(convert::wire_principal(&principal)),
+            principal: Some(wire::wire_principal(&principal)),
         }))
     }
 
@@ -224,7 +224,7 @@ impl DirectoryService for Directory {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
         let created = async {
-            let (new, id) = convert::new_role(request)?;
+            let (new, id) = wire::new_role(request)?;
             let once = once(&caller, id, request.encode_to_vec());
             self.0
                 .registry
@@ -235,7 +235,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::CreateRoleResponse {
-            role: Some(convert::wire_role(&role)),
+            role: Some(wire::wire_role(&role)),
         }))
     }
 
@@ -254,7 +254,7 @@ impl DirectoryService for Directory {
         };
         let role = found.await.map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::GetRoleResponse {
-            role: Some(convert::wire_role(&role)),
+            role: Some(wire::wire_role(&role)),
         }))
     }
 
@@ -280,7 +280,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::ListRolesResponse {
-            roles: paged.items.iter().map(convert::wire_role).collect(),
+            roles: paged.items.iter().map(wire::wire_role).collect(),
             next_page_token: paged.next,
         }))
     }
@@ -291,7 +291,7 @@ impl DirectoryService for Directory {
     ) -> Answer<proto::UpdateRoleResponse> {
         let caller = Caller::of(&request)?;
         let updated = async {
-            let (named, patch) = convert::role_patch(request.get_ref())?;
+            let (named, patch) = wire::role_patch(request.get_ref())?;
             let call = caller.call();
             self.0
                 .registry
@@ -302,7 +302,7 @@ impl DirectoryService for Directory {
             .await
             .map_err(|error| self.0.refuse(&caller, error))?;
         Ok(Response::new(proto::UpdateRoleResponse {
-            role: Some(convert::wire_role(&role)),
+            role: Some(wire::wire_role(&role)),
         }))
     }
 

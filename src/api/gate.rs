@@ -102,7 +102,7 @@ impl<S> Gate<S> {
                 status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
             })?
             .token;
-        let scope = token.scope.clone().map_or(Scope::Every, Scope::Only);
+        let scope = Scope::of(&token);
         let call_id = extensions
             .get::<CallId>()
             .copied()

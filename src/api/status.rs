@@ -8,6 +8,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::domain::decision::DenyReason;
+use crate::domain::field;
+use crate::domain::limits;
 use crate::domain::operator::Lack;
 use crate::registry::Error;
 use crate::store::StoreError;
@@ -23,19 +25,19 @@ pub(super) fn of(error: &Error) -> Status {
     match error {
         Error::Invalid(violations) => {
             let mut details = info("INVALID_FIELD", &[]);
-            for violation in violations {
+            for violation in violations.iter().take(limits::VIOLATIONS_TOLD) {
                 details.add_bad_request_violation(&violation.field, &violation.rule);
             }
             status(Code::InvalidArgument, message, details)
         }
         Error::NotFound(kind, id) => {
             let mut details = info("NOT_FOUND", &[("kind", kind.name())]);
-            details.set_resource_info(kind.name(), id, "", &message);
+            details.set_resource_info(kind.name(), field::repeated(id), "", &message);
             status(Code::NotFound, message, details)
         }
         Error::AlreadyExists(kind, id) => {
             let mut details = info("ALREADY_EXISTS", &[("kind", kind.name())]);
-            details.set_resource_info(kind.name(), id, "", &message);
+            details.set_resource_info(kind.name(), field::repeated(id), "", &message);
             status(Code::AlreadyExists, message, details)
         }
         Error::RequestIdReused => {
@@ -177,4 +179,46 @@ fn info(reason: &str, metadata: &[(&str, &str)]) -> ErrorDetails {
 
 fn status(code: Code, message: String, details: ErrorDetails) -> Status {
     Status::with_error_details(code, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::field::Violation;
+    use crate::registry::Kind;
+
+    #[test]
+    fn an_error_fits_into_the_headers_that_clients_take() {
+        let long = "ü".repeat(60_000);
+        let violation = || Violation::new("update_mask", "r".repeat(300));
+        for error in [
+            Error::NotFound(Kind::Account, long.clone()),
+            Error::AlreadyExists(Kind::Token, long),
+            Error::Invalid((0..3_000).map(|_| violation()).collect()),
+        ] {
+            let headers = of(&error).into_http::<()>().headers().clone();
+            let bytes: usize = headers
+                .iter()
+                .map(|(name, value)| name.as_str().len() + value.len())
+                .sum();
+            assert!(bytes < 8 << 10, "{bytes} bytes of headers: {error:.80}");
+        }
+    }
+
+    #[test]
+    fn every_violation_is_named_where_there_is_room() {
+        let violations: Vec<_> = (0..=limits::VIOLATIONS_TOLD)
+            .map(|place| Violation::new(format!("grants[{place}]"), "must not be"))
+            .collect();
+        for (given, told) in [
+            (limits::VIOLATIONS_TOLD, limits::VIOLATIONS_TOLD),
+            (limits::VIOLATIONS_TOLD + 1, limits::VIOLATIONS_TOLD),
+        ] {
+            let status = of(&Error::Invalid(violations[..given].to_vec()));
+            let bad = status.get_details_bad_request().unwrap();
+            assert_eq!(bad.field_violations.len(), told);
+            let more = format!("; and {} more", given - 3);
+            assert!(status.message().ends_with(&more), "{}", status.message());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What is wrong with a field of a request, and the rules that strings share.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::limits;
@@ -79,6 +80,15 @@ pub fn email(text: &str) -> Result<String, Rule> {
     }
 }
 
+/// A text as an answer repeats it to whoever sent it: the beginning, where it is long.
+#[must_use]
+pub fn repeated(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(limits::REPEATED_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 /// Is this one segment of a resource, an action, or an id: `[A-Za-z0-9._-]+`?
 pub(crate) fn is_segment(text: &str) -> bool {
     !text.is_empty()
@@ -98,6 +108,13 @@ mod tests {
         for bad in ["", "  ", &"x".repeat(201), "a\nb", "a\u{7f}"] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn long_texts_are_repeated_by_their_beginning() {
+        let longest = "ü".repeat(limits::REPEATED_CHARS);
+        assert_eq!(repeated(&longest), longest);
+        assert_eq!(repeated(&format!("{longest}x")), format!("{longest}…"));
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub const LABEL_VALUE_BYTES: usize = 256;
 pub const NETWORKS: usize = 32;
 /// Roles given to one principal.
 pub const ROLES_OF_PRINCIPAL: usize = 32;
+/// What of a text an answer repeats to whoever sent it, in characters.
+pub const REPEATED_CHARS: usize = 64;
+/// Broken rules that one answer names: errors travel in headers, of which clients take 8 KiB.
+pub const VIOLATIONS_TOLD: usize = 12;
 /// What `required` names.
 pub const RESOURCE_BYTES: usize = 200;
 pub const ACTION_BYTES: usize = 64;

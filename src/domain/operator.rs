@@ -21,12 +21,24 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The accounts that a token of the system account reaches.
+    #[must_use]
+    pub fn of(token: &Token) -> Self {
+        token.scope.clone().map_or(Self::Every, Self::Only)
+    }
+
     #[must_use]
     pub fn reaches(&self, account: &str) -> bool {
         match self {
             Self::Every => true,
             Self::Only(own) => own.as_str() == account,
         }
+    }
+
+    /// Does it reach every account that `other` reaches?
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        *self == Self::Every || self == other
     }
 
     /// The account meant where a request names none.
@@ -47,14 +59,14 @@ impl Operator {
             token: token.id,
             grants: token.grants.clone(),
             access: token.access,
-            scope: token.scope.clone().map_or(Scope::Every, Scope::Only),
+            scope: Scope::of(token),
         }
     }
 
     /// What a token of the system account would give that this operator does not hold itself: nobody raises its rights.
     #[must_use]
     pub fn lacks_for(&self, token: &Token) -> Option<Lack> {
-        if self.scope != Scope::Every && Scope::Only(token.account.clone()) != self.scope {
+        if !self.scope.covers(&Scope::of(token)) {
             return Some(Lack::Scope);
         }
         let reserved = Grants::new(
@@ -90,6 +102,7 @@ pub enum Lack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::token::tests::token;
 
     fn operator(grants: &[&str], access: Access) -> Operator {
         Operator {
@@ -121,6 +134,31 @@ mod tests {
                 (reads, writes),
                 "{grants:?} {access:?}"
             );
+        }
+    }
+
+    #[test]
+    fn nobody_hands_out_a_wider_scope_than_its_own() {
+        let scope = |id: &str| AccountId::parse(id).unwrap();
+        let table = [
+            (None, None, true),
+            (None, Some("acme"), true),
+            (Some("system"), Some("system"), true),
+            // An operator of the system account reaches the tokens there, and yet no account but that one.
+            (Some("system"), None, false),
+            (Some("system"), Some("acme"), false),
+            (Some("acme"), None, false),
+        ];
+        for (own, given, expected) in table {
+            let mut operator = operator(&["keyward/tokens:write"], Access::Full);
+            operator.scope = own.map_or(Scope::Every, |id| Scope::Only(scope(id)));
+            let result = Token {
+                account: AccountId::system(),
+                scope: given.map(scope),
+                ..token()
+            };
+            let lack = (!expected).then_some(Lack::Scope);
+            assert_eq!(operator.lacks_for(&result), lack, "{own:?} gives {given:?}");
         }
     }
 

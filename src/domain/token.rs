@@ -257,4 +257,4 @@ impl Token {
 
 #[cfg(test)]
 #[path = "token_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -23,7 +23,7 @@ fn secret(version: u32, create: i64) -> Secret {
     }
 }
 
-fn token() -> Token {
+pub(in crate::domain) fn token() -> Token {
     Token {
         id: TokenId::parse("0123456789ABCDEFGHIJKL").unwrap(),
         account: AccountId::parse("acme").unwrap(),

@@ -96,6 +96,7 @@ impl Registry {
     /// By id; an operator of one account sees that one.
     pub async fn list_accounts(&self, call: &Call, page: Page) -> Result<Paged<Account>, Error> {
         let scope = &call.operator.scope;
+        let after = page.after(&self.keyring, scope)?;
         if let Scope::Only(own) = scope {
             let items = self
                 .store
@@ -108,7 +109,6 @@ impl Registry {
                 next: String::new(),
             });
         }
-        let after = page.after(&self.keyring, scope)?;
         let wanted = Wanted {
             prefix: key::ACCOUNTS.into(),
             after,

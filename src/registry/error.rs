@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::field::Violation;
+use crate::domain::field::{Violation, repeated};
 use crate::domain::operator::Lack;
 use crate::domain::refusal::Refusal;
 use crate::store::StoreError;
@@ -16,6 +16,9 @@ pub enum Kind {
     Role,
     Token,
 }
+
+/// Violations that the sentence about them spells out.
+const SAID: usize = 3;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Error {
@@ -80,11 +83,19 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(violations) => {
-                let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                f.write_str(&all.join("; "))
+                let first = violations.iter().take(SAID).map(ToString::to_string);
+                f.write_str(&first.collect::<Vec<_>>().join("; "))?;
+                match violations.len().saturating_sub(SAID) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
             }
-            Self::NotFound(kind, id) => write!(f, "there is no {} {id:?}", kind.name()),
-            Self::AlreadyExists(kind, id) => write!(f, "there is a {} {id:?} already", kind.name()),
+            Self::NotFound(kind, id) => {
+                write!(f, "there is no {} {:?}", kind.name(), repeated(id))
+            }
+            Self::AlreadyExists(kind, id) => {
+                write!(f, "there is a {} {:?} already", kind.name(), repeated(id))
+            }
             Self::RequestIdReused => f.write_str("request_id was used before with another payload"),
             Self::Refused { refusal, subject } => write!(f, "{subject}: {}", refusal.describe().1),
             Self::TokenLimit { account, limit } => {

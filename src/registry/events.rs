@@ -125,7 +125,7 @@ impl Registry {
                 break;
             }
         }
-        let ended = to.is_none().then(|| walk.end(&head)).flatten();
+        let ended = walk.end(&head).filter(|(missing, _)| *missing <= last);
         Ok(walk.done(ended))
     }
 
@@ -241,7 +241,10 @@ pub struct Denied {
 
 /// Counts refused calls, so that the log hears of each operator and method once a minute.
 #[derive(Debug, Default)]
-pub struct Denials(Mutex<HashMap<(TokenId, &'static str), (Timestamp, u64)>>);
+pub struct Denials(Mutex<HashMap<(TokenId, &'static str), Told>>);
+
+/// When the log last heard of an operator and method, and how many calls it has not heard of since.
+type Told = (Timestamp, u64);
 
 impl Denials {
     /// How often one operator's refused calls of one method are told.

@@ -1,23 +1,52 @@
 //! Commits what validations left to be written.
 
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
 use super::{Error, Registry, tokens};
 use crate::domain::event::{Event, EventKind, Origin};
 use crate::domain::id::TokenId;
 use crate::domain::token::Token;
-use crate::marks::{Mark, Marks};
+use crate::marks::{Mark, Marked, Marks};
 use crate::store::{View, key};
+
+/// The pause after a failure, so that a store that is away is not asked as often as tokens are used.
+const PAUSE: Duration = Duration::from_millis(250);
 
 impl Registry {
     /// Commits marks as they come; never ends. A mark that cannot be committed is lost, and made again by the next use.
     pub async fn commit_marks(&self, marks: &Marks) {
         loop {
-            for ((token, version), mark) in marks.take().await {
-                let commit = self.commit(move |view| apply(view, token, version, &mark));
-                if let Err(error) = commit.await {
-                    tracing::warn!(%error, token = %token, "what a validation left could not be written");
-                }
+            let taken = marks.take().await;
+            if let Err(error) = self.commit_taken(marks, taken).await {
+                tracing::warn!(%error, "what validations left could not be written");
+                tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Commits marks side by side, so that the committer makes them durable together; an error where any failed.
+    pub(super) async fn commit_taken(
+        &self,
+        marks: &Marks,
+        taken: Vec<(Marked, Mark)>,
+    ) -> Result<(), Error> {
+        let mut commits = JoinSet::new();
+        for (marked, mark) in taken {
+            let registry = self.clone();
+            let (token, version) = marked;
+            let change = move |view: &mut View<'_>| apply(view, token, version, &mark);
+            commits.spawn(async move { (marked, registry.commit(change).await) });
+        }
+        let mut outcome = Ok(());
+        for (marked, committed) in commits.join_all().await {
+            if committed.is_err() {
+                marks.lost(marked);
+                outcome = committed;
+            }
+        }
+        outcome
     }
 }
 

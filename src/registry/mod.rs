@@ -140,4 +140,4 @@ fn check_etag(given: &str, current: &str, kind: &str, id: &str) -> Result<(), Er
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,6 @@
 
 use super::Error;
 use crate::domain::id::{AccountId, TokenId};
-use crate::domain::limits;
 use crate::domain::secret::SecretText;
 use crate::keyring::{Key, Keyring};
 use crate::random::Random;
@@ -35,20 +34,21 @@ impl Once {
         keyring: &Keyring,
         account: &AccountId,
     ) -> Result<Option<Answered<R>>, Error> {
-        for key in keyring.keys() {
-            let request = self.hash(key, account);
-            let Some(kept) = view.get::<Replay>(&key::replay(&request))? else {
-                continue;
-            };
-            if view.now() >= kept.create_time.after(limits::REPLAY_KEPT) {
-                continue;
-            }
-            if kept.payload_hash != key.request_hash(&[&self.payload]) {
-                return Err(Error::RequestIdReused);
-            }
-            return self.open(keyring, &request, &kept).map(Some);
-        }
-        Ok(None)
+        let kept = self.kept(view, keyring, account.as_str())?;
+        kept.map(|(request, kept)| self.open(keyring, &request, &kept))
+            .transpose()
+    }
+
+    /// Was it answered with a new secret of this token? Asked where the token is gone, and with it the account that the answer
+    /// is kept under.
+    pub(super) fn was_answered_for(
+        &self,
+        view: &mut View<'_>,
+        keyring: &Keyring,
+        token: TokenId,
+    ) -> Result<bool, Error> {
+        let trace = self.kept(view, keyring, &trace_of(token))?;
+        Ok(trace.is_some())
     }
 
     /// Keeps the answer, in the commit of the change.
@@ -62,7 +62,7 @@ impl Once {
         secret: Option<&SecretText>,
     ) -> Result<(), Error> {
         let key = keyring.current();
-        let request = self.hash(key, account);
+        let request = self.hash(key, account.as_str());
         let seal = |secret: &SecretText| key.seal(&request, secret.reveal().as_bytes(), random);
         let replay = Replay {
             create_time: view.now(),
@@ -71,19 +71,52 @@ impl Once {
             sealed_secret: secret.map(seal).unwrap_or_default(),
             key: key.id(),
         };
-        let end = view.now().after(limits::REPLAY_KEPT);
-        view.put(key::replay(&request), &replay)?;
-        view.put(key::replay_end(end, &request), &Pointer(String::new()))?;
-        Ok(())
+        put(view, &request, &replay)
     }
 
-    fn hash(&self, key: &Key, account: &AccountId) -> [u8; 32] {
-        let parts = [
-            self.operator.as_str(),
-            self.method,
-            account.as_str(),
-            &self.request_id,
-        ];
+    /// Keeps that it was answered for a token, and nothing of the answer.
+    pub(super) fn keep_trace(
+        &self,
+        view: &mut View<'_>,
+        keyring: &Keyring,
+        token: TokenId,
+    ) -> Result<(), Error> {
+        let key = keyring.current();
+        let trace = Replay {
+            create_time: view.now(),
+            payload_hash: key.request_hash(&[&self.payload]),
+            subject: Vec::new(),
+            sealed_secret: Vec::new(),
+            key: key.id(),
+        };
+        put(view, &self.hash(key, &trace_of(token)), &trace)
+    }
+
+    /// The row kept for this request in an account (or for a token), and the hash that it is kept under.
+    fn kept(
+        &self,
+        view: &mut View<'_>,
+        keyring: &Keyring,
+        place: &str,
+    ) -> Result<Option<([u8; 32], Replay)>, Error> {
+        for key in keyring.keys() {
+            let request = self.hash(key, place);
+            let Some(kept) = view.get::<Replay>(&key::replay(&request))? else {
+                continue;
+            };
+            if view.now() >= kept.end() {
+                continue;
+            }
+            if kept.payload_hash != key.request_hash(&[&self.payload]) {
+                return Err(Error::RequestIdReused);
+            }
+            return Ok(Some((request, kept)));
+        }
+        Ok(None)
+    }
+
+    fn hash(&self, key: &Key, place: &str) -> [u8; 32] {
+        let parts = [self.operator.as_str(), self.method, place, &self.request_id];
         key.request_hash(&parts.map(str::as_bytes))
     }
 
@@ -109,4 +142,16 @@ impl Once {
         };
         Ok(Answered { record, secret })
     }
+}
+
+fn put(view: &mut View<'_>, request: &[u8; 32], replay: &Replay) -> Result<(), Error> {
+    view.put(key::replay(request), replay)?;
+    let end = key::replay_end(replay.end(), request);
+    view.put(end, &Pointer(String::new()))?;
+    Ok(())
+}
+
+/// In place of an account's id; none looks like it.
+fn trace_of(token: TokenId) -> String {
+    format!("token {token}")
 }

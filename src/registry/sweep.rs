@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Error, Registry};
 use crate::domain::time::Timestamp;
 use crate::store::backend::{Direction, Key};
-use crate::store::record::Pointer;
+use crate::store::record::{Pointer, Replay};
 use crate::store::{Wanted, key};
 
 /// How often the sweeper looks.
@@ -35,7 +35,12 @@ impl Registry {
         self.commit(move |view| {
             for (name, request) in &ended {
                 view.delete(name.clone())?;
-                view.delete(key::replay(request))?;
+                let answer = key::replay(request);
+                // The same request may have been answered anew since: that answer has an end of its own.
+                let kept = view.get::<Replay>(&answer)?;
+                if kept.is_some_and(|kept| view.now() >= kept.end()) {
+                    view.delete(answer)?;
+                }
             }
             Ok(())
         })

@@ -189,7 +189,7 @@ impl Committer {
             });
             writes.push((name, bytes));
         }
-        head.keys = super::open::key_checks(&head.keys, &self.keyring);
+        head.keys = super::verify::key_checks(&head.keys, &self.keyring);
         let (bytes, _) = seal::seal(&self.keyring, key::HEAD, revision, &head.encode());
         writes.push((key::HEAD.into(), Some(bytes.into())));
         writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -205,7 +205,7 @@ impl Committer {
 
     fn reload_head(&mut self) -> Result<(), StoreError> {
         let row = self.backend.get(key::HEAD)?;
-        if let Some(head) = super::open::read_head(&self.keyring, row.as_ref())? {
+        if let Some(head) = super::verify::read_head(&self.keyring, row.as_ref())? {
             self.head = head;
         }
         Ok(())

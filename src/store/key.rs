@@ -147,6 +147,45 @@ mod tests {
     }
 
     #[test]
+    fn the_spelling_of_version_1_is_frozen() {
+        let account = AccountId::parse("acme").unwrap();
+        let principal = PrincipalId::parse("api").unwrap();
+        let role = RoleId::parse("reader").unwrap();
+        let id = TokenId::parse("0123456789ABCDEFGHIJKL").unwrap();
+        let end = Timestamp::from_millis(0x6162);
+        let a = "a".repeat(32);
+        let table = [
+            (HEAD.into(), "head".to_owned()),
+            (super::account("acme"), "account/acme".into()),
+            (tally(&account), "tally/acme".into()),
+            (
+                super::principal(&account, &principal),
+                "principal/acme/api".into(),
+            ),
+            (super::role(&account, &role), "role/acme/reader".into()),
+            (role_tally(&account, &role), "role-tally/acme/reader".into()),
+            (token(id), format!("token/{id}")),
+            (
+                account_token(&account, id),
+                format!("account-token/acme/{id}"),
+            ),
+            (
+                import(&account, &Digest::new([b'a'; 32])),
+                format!("import/acme/{a}"),
+            ),
+            (event(0x6162), "event/\0\0\0\0\0\0ab".into()),
+            (replay(&[b'a'; 32]), format!("replay/{a}")),
+            (
+                replay_end(end, &[b'a'; 32]),
+                format!("replay-end/\0\0\0\0\0\0ab{a}"),
+            ),
+        ];
+        for (key, spelled) in table {
+            assert_eq!(show(&key), show(spelled.as_bytes()));
+        }
+    }
+
+    #[test]
     fn keys_are_read_back() {
         assert_eq!(event_sequence(&event(77)), Some(77));
         let end = Timestamp::from_millis(5);

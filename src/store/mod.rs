@@ -2,7 +2,7 @@
 //!
 //! A back end (`backend`: the trait; `memory`, `sled`) knows bytes only. What every store needs is built once above it: the
 //! committer that groups changes (`committer`, `view`), the protection of rows (`seal`, `anchor`), the form of records
-//! (`record`, `key`), and opening with all checks (`open`).
+//! (`record`, `key`), and opening (`open`) with all checks (`verify`).
 
 mod anchor;
 pub mod backend;
@@ -17,6 +17,7 @@ mod reader;
 pub mod record;
 pub mod seal;
 pub mod sled;
+mod verify;
 pub mod view;
 
 use std::fmt;
@@ -32,7 +33,7 @@ use committer::{Committer, Job};
 use record::{Head, Record};
 use seal::Corrupt;
 
-pub use reader::{Changed, Changes, Reader, Wanted};
+pub use reader::{Changed, Changes, Page, Reader, Wanted};
 pub use view::View;
 
 use crate::clock::Clock;
@@ -163,7 +164,7 @@ impl Store {
     pub async fn scan_each<R: Record + Send + 'static>(
         &self,
         wanted: Wanted,
-    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+    ) -> Result<Page<R>, StoreError> {
         let reader = self.reader.clone();
         on_blocking_thread(move || reader.scan(&wanted)).await
     }
@@ -275,5 +276,7 @@ async fn on_blocking_thread<T: Send + 'static>(
         .unwrap_or_else(|_| Err(StoreError::Away("a read failed unexpectedly".into())))
 }
 
+#[cfg(test)]
+mod open_tests;
 #[cfg(test)]
 mod tests;

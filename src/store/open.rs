@@ -1,4 +1,4 @@
-//! Opening a store: in which order its parts are made, and everything that is checked before a row of it is believed.
+//! Opening a store: in which order its parts are made, and what is said when it is refused. What is checked is in `verify`.
 //!
 //! A data directory holds `store/`, `anchor` and (unless it is kept elsewhere) `keyring`. They are made in the order keyring,
 //! anchor, store, so that a crash in between never leaves something that looks like a loss. A store that fails a check is
@@ -10,25 +10,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Store;
 use super::anchor::Anchor;
-use super::backend::{Backend, Direction, Range, Revision, Row};
-use super::key;
+use super::backend::{Backend, Revision};
 use super::memory::MemoryBackend;
+use super::record::Head;
 use super::record::log::ChainEnd;
-use super::record::{Head, KeyCheck, Record as _};
-use super::seal::{self, Corrupt, Sum};
-use super::sled::{Left, OpenError as SledError, Options, SledBackend};
-use super::{Store, StoreError};
+use super::seal::{Corrupt, Sum};
+use super::sled::{OpenError as SledError, SledBackend};
+use super::verify::{verify, verify_rows};
 use crate::clock::Clock;
 use crate::files;
+use crate::keyring::Keyring;
 use crate::keyring::file::{self as keyring_file, KeyringError};
-use crate::keyring::{Key, Keyring};
 use crate::random::{self, Random};
+
+pub use super::sled::{Left, Options};
 
 /// The version of the layout that this version reads and writes.
 pub const FORMAT: u32 = 1;
-/// Rows that verification reads at a time.
-const PAGE: usize = 1_000;
 
 /// Where a store is, and how it is opened.
 #[derive(Clone, Debug)]
@@ -282,164 +282,5 @@ fn first_head(random: &dyn Random) -> Head {
             ..ChainEnd::default()
         },
         keys: Vec::new(),
-    }
-}
-
-/// What the head row knows of keys, brought up to the keyring.
-pub(super) fn key_checks(known: &[KeyCheck], keyring: &Keyring) -> Vec<KeyCheck> {
-    let check = |key: &Key| KeyCheck {
-        key: key.id(),
-        check: key.check(),
-    };
-    let kept = known
-        .iter()
-        .filter(|known| keyring.key(known.key).is_none())
-        .copied();
-    keyring.keys().iter().map(check).chain(kept).collect()
-}
-
-/// The head row, if its bytes are what was written.
-pub(super) fn read_head(keyring: &Keyring, row: Option<&Row>) -> Result<Option<Head>, Corrupt> {
-    let Some(row) = row else { return Ok(None) };
-    let opened = seal::open(keyring, key::HEAD, row)?;
-    Head::decode(opened.payload)
-        .map(Some)
-        .map_err(|wrong| Corrupt::new(key::HEAD, wrong))
-}
-
-/// What verification finds wrong.
-enum Fault {
-    Store(StoreError),
-    KeyringWrong(u32),
-    Anchor(PathBuf, String),
-    RolledBack { anchored: Revision, found: Revision },
-    Newer(u32),
-}
-
-impl From<StoreError> for Fault {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Corrupt> for Fault {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Store(corrupt.into())
-    }
-}
-
-impl Fault {
-    fn told(self, place: &Place, dir: &Path, left: Left) -> OpenError {
-        let dir = dir.to_owned();
-        match self {
-            Self::Store(StoreError::Corrupt(corrupt)) => OpenError::Corrupt { dir, corrupt, left },
-            Self::Store(other) => OpenError::Io(dir, io::Error::other(other.to_string())),
-            Self::KeyringWrong(id) => OpenError::KeyringWrong(place.keyring_file(), id),
-            Self::Anchor(path, wrong) => OpenError::Anchor { path, wrong, left },
-            Self::RolledBack { anchored, found } => OpenError::RolledBack {
-                dir,
-                anchored,
-                found,
-                left,
-            },
-            Self::Newer(format) => OpenError::Newer { dir, format, left },
-        }
-    }
-}
-
-/// Checks every row against the head, and the head against the anchor.
-fn verify(
-    backend: &dyn Backend,
-    keyring: &Keyring,
-    anchor: &Anchor,
-) -> Result<Option<Head>, Fault> {
-    let head = verify_rows(backend, keyring)?;
-    let wrong = |wrong: String| Fault::Anchor(anchor.path().to_owned(), wrong);
-    let anchored = anchor
-        .read(keyring)
-        .map_err(wrong)?
-        .ok_or_else(|| wrong("it is missing".into()))?;
-    let found = head.as_ref().map_or(Revision(0), |head| head.revision);
-    let same = head
-        .as_ref()
-        .is_none_or(|head| (head.rows, head.sum) == (anchored.rows, anchored.sum));
-    if anchored.revision > found || (anchored.revision == found && !same) {
-        return Err(Fault::RolledBack {
-            anchored: anchored.revision,
-            found,
-        });
-    }
-    Ok(head)
-}
-
-/// Checks that the rows are those that the head row speaks of: each whole, none missing, none too many, none old.
-fn verify_rows(backend: &dyn Backend, keyring: &Keyring) -> Result<Option<Head>, Fault> {
-    let row = backend.get(key::HEAD).map_err(StoreError::from)?;
-    if let Some(row) = &row {
-        check_keys(keyring, row)?;
-    }
-    let head = read_head(keyring, row.as_ref())?;
-    let (rows, sum) = add_up(backend, keyring)?;
-    let corrupt = |wrong: String| Err(Corrupt::new(key::HEAD, wrong).into());
-    match &head {
-        None if rows > 0 => corrupt("it is missing".into()),
-        Some(head) if head.revision != backend.revision() => corrupt(format!(
-            "it is of revision {}, and the store is at {}",
-            head.revision.0,
-            backend.revision().0
-        )),
-        Some(head) if head.rows != rows => corrupt(format!(
-            "it counts {} rows, and there are {rows}",
-            head.rows
-        )),
-        Some(head) if head.sum != sum => {
-            corrupt("the rows are not those that it was written with".into())
-        }
-        _ => Ok(head),
-    }
-}
-
-/// Looks at the head row before it is believed: a newer layout and a foreign keyring have messages of their own.
-fn check_keys(keyring: &Keyring, row: &Row) -> Result<(), Fault> {
-    let payload =
-        seal::unverified_payload(row).ok_or_else(|| Corrupt::new(key::HEAD, "it is too short"))?;
-    let Ok(head) = Head::decode(payload) else {
-        return Ok(());
-    };
-    if head.format > FORMAT {
-        return Err(Fault::Newer(head.format));
-    }
-    let fits = |check: &&KeyCheck| {
-        keyring
-            .key(check.key)
-            .is_some_and(|key| key.check() == check.check)
-    };
-    match head.keys.iter().find(|check| !fits(check)) {
-        Some(check) => Err(Fault::KeyringWrong(check.key.0)),
-        None => Ok(()),
-    }
-}
-
-/// How many rows there are besides the head, and the sum of their MACs; each is verified.
-fn add_up(backend: &dyn Backend, keyring: &Keyring) -> Result<(u64, Sum), Fault> {
-    let mut rows = 0;
-    let mut sum = Sum::default();
-    let mut after = None;
-    loop {
-        let range = Range {
-            prefix: b"",
-            after: after.as_deref(),
-            direction: Direction::Forward,
-            limit: PAGE,
-        };
-        let page = backend.scan(range).map_err(StoreError::from)?;
-        for (name, row) in page.iter().filter(|(name, _)| &**name != key::HEAD) {
-            sum = sum.plus(seal::open(keyring, name, row)?.mac);
-            rows += 1;
-        }
-        match page.into_iter().last() {
-            Some((last, _)) => after = Some(last),
-            None => return Ok((rows, sum)),
-        }
     }
 }

@@ -32,6 +32,9 @@ pub struct Wanted {
     pub limit: usize,
 }
 
+/// Rows by key, where a corrupt one does not hide the others.
+pub type Page<R> = Vec<(Key, Result<R, Corrupt>)>;
+
 impl Reader {
     /// One record.
     pub fn get<R: Record>(&self, key: &Key) -> Result<Option<R>, StoreError> {
@@ -42,10 +45,7 @@ impl Reader {
     }
 
     /// A page of records with their keys, where a corrupt one does not hide the others.
-    pub fn scan<R: Record>(
-        &self,
-        wanted: &Wanted,
-    ) -> Result<Vec<(Key, Result<R, Corrupt>)>, StoreError> {
+    pub fn scan<R: Record>(&self, wanted: &Wanted) -> Result<Page<R>, StoreError> {
         let range = Range {
             prefix: &wanted.prefix,
             after: wanted.after.as_deref(),

@@ -1,4 +1,4 @@
-//! Whole stories, told to the server that production starts.
+//! Whole stories, told to the server that production starts; `tidy` reads the source instead.
 
 mod harness;
 mod process;
@@ -16,4 +16,5 @@ mod restart;
 mod secrets;
 mod surroundings;
 mod systems;
+mod tidy;
 mod time;

@@ -203,6 +203,12 @@ def nobody_raises_its_rights(w):
     missing("reactivates", helper.ReactivateToken(token_id=strong.id))
     w.ok("whoever holds it, may", w.op.ReactivateToken(token_id=strong.id))
     w.ok("narrowing its own", update(weak, []))
+    _, of_system = w.operator(*ALL, scope="system")
+    missing("an operator of system alone gives all accounts", of_system.CreateToken(name="more"), "scope")
+    missing("  or another one", of_system.CreateToken(name="more", scope_account_id=w.account()), "scope")
+    missing("  or takes over who reaches all", of_system.Rekey(token_id=weak.id), "scope")
+    same = of_system.CreateToken(name="as I am", grants=[WRITE], scope_account_id="system")
+    w.issued("system", w.need(same))
 
 
 @rule("Application grants need `keyward/tokens:write` (roles: `keyward/directory:write`) in that account, no more.")

@@ -35,6 +35,8 @@ def presets(w):
     w.equal("Neither preset nor policy given: `standard`.", read(w, w.account()), TABLE["standard"])
     own = w.account(policy={"max_tokens": 7, "rekey_grace": span(hours=1), "require_expiry": True})
     w.equal("one's own", read(w, own), (7, 1, "NONE", False, True, False))
+    bare = w.account(policy={"require_expiry": True})
+    w.equal("one's own, what is left out", read(w, bare), (TABLE["standard"][0], 0, "NONE", False, True, False))
 
 
 @rule("principal_rule is fixed once a token exists.")

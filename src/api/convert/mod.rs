@@ -1,5 +1,6 @@
 //! Wire ⇄ domain. What is wrong with a request is collected field by field, so that one answer names all of it.
 
+pub(super) mod account;
 pub(super) mod directory;
 pub(super) mod event;
 pub(super) mod page;
@@ -121,12 +122,26 @@ pub(super) fn paths(mask: Option<&prost_types::FieldMask>) -> Result<&[String], 
 
 /// A path that a mask cannot hold.
 pub(super) fn bad_path(fields: &mut Fields, path: &str, immutable: &[&str], mutable: &[&str]) {
-    let rule = if immutable.contains(&path) {
+    let known = immutable.contains(&path);
+    let path = field::repeated(path);
+    let rule = if known {
         format!("names {path:?}, which cannot be changed")
     } else {
         format!("names {path:?}, which is none of {}", mutable.join(", "))
     };
     fields.wrong("update_mask", rule);
+}
+
+/// What may be left out, parsed where it is not.
+pub(super) fn optional<T>(
+    text: &str,
+    parse: fn(&str) -> Result<T, Rule>,
+) -> Result<Option<T>, Rule> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        parse(text).map(Some)
+    }
 }
 
 #[cfg(test)]

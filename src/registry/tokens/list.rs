@@ -72,30 +72,26 @@ impl Registry {
         };
         let reader = self.store.reader().clone();
         let read = tokio::task::spawn_blocking(move || read(&reader, &wanted)).await;
-        let (rows, looked_at) =
-            read.map_err(|_| StoreError::Away("a read failed unexpectedly".into()))??;
-        // A token that was deleted between two reads is no reason to think that the list has ended.
-        let limit = if looked_at < limit {
-            rows.len() + 1
-        } else {
-            rows.len()
-        };
+        let rows = read.map_err(|_| StoreError::Away("a read failed unexpectedly".into()))??;
         let now = self.clock.now();
-        Ok(self.filtered(&page, scope, rows, limit, |token| filter.wants(token, now)))
+        let keep =
+            |token: &Option<Token>| token.as_ref().is_some_and(|token| filter.wants(token, now));
+        let Paged { items, next } = self.filtered(&page, scope, rows, limit, keep);
+        Ok(Paged {
+            items: items.into_iter().flatten().collect(),
+            next,
+        })
     }
 }
 
-/// The tokens that a page of the account's index points at, by their place in the index.
-fn read(reader: &Reader, wanted: &Wanted) -> Result<(Vec<(Key, Token)>, usize), StoreError> {
+/// The tokens that a page of the account's index points at, by their place in the index; `None` where one was deleted
+/// between the two reads.
+fn read(reader: &Reader, wanted: &Wanted) -> Result<Vec<(Key, Option<Token>)>, StoreError> {
     let index = reader.scan::<Pointer>(wanted)?;
-    let looked_at = index.len();
-    let mut tokens = Vec::with_capacity(looked_at);
-    for (name, pointer) in index {
+    let read = |(name, pointer): (Key, Result<Pointer, Corrupt>)| {
         let id = TokenId::parse(&pointer?.0)
             .ok_or_else(|| Corrupt::new(&name, "it points at no token"))?;
-        if let Some(token) = reader.get(&key::token(id))? {
-            tokens.push((name, token));
-        }
-    }
-    Ok((tokens, looked_at))
+        Ok((name, reader.get(&key::token(id))?))
+    };
+    index.into_iter().map(read).collect()
 }

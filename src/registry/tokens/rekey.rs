@@ -38,7 +38,17 @@ impl Registry {
         let digest = self.keyring.current().secret_digest(id, secret.reveal());
         let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
         self.commit(move |view| {
-            let (mut token, account) = token(view, &call, &new.token)?;
+            let (mut token, account) = match token(view, &call, &new.token) {
+                Err(error @ Error::NotFound(..)) => {
+                    let answered = match &once {
+                        Some(once) => once.was_answered_for(view, &keyring, id)?,
+                        None => false,
+                    };
+                    let gone = refused(Refusal::ReplayGone, "token", &new.token);
+                    return Err(if answered { gone } else { error });
+                }
+                found => found?,
+            };
             if let Some(once) = &once
                 && let Some(answered) = once.answered::<Token>(view, &keyring, &account.id)?
             {
@@ -87,6 +97,7 @@ impl Registry {
             view.log(event);
             if let Some(once) = &once {
                 once.keep(view, &keyring, &*random, &account.id, &token, Some(&secret))?;
+                once.keep_trace(view, &keyring, id)?;
             }
             Ok(Issued {
                 token,

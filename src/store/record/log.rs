@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use super::{Record, bytes32, parse, stored};
 use crate::domain::id::AccountId;
+use crate::domain::limits;
 use crate::domain::secret::KeyId;
 use crate::domain::time::Timestamp;
 use crate::store::backend::Revision;
@@ -98,6 +99,14 @@ pub struct Replay {
     /// The secret, sealed under `key`; empty where the answer had none.
     pub sealed_secret: Vec<u8>,
     pub key: KeyId,
+}
+
+impl Replay {
+    /// When it is given no more.
+    #[must_use]
+    pub fn end(&self) -> Timestamp {
+        self.create_time.after(limits::REPLAY_KEPT)
+    }
 }
 
 impl std::fmt::Debug for Replay {

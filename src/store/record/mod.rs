@@ -73,5 +73,4 @@ fn millis(span: std::time::Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

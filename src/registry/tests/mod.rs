@@ -1,0 +1,13 @@
+mod away;
+mod directory;
+mod events;
+mod issue;
+mod lists;
+mod manage;
+mod marks;
+mod operators;
+mod rekey;
+mod replay;
+mod verify;
+pub(crate) mod words;
+pub(crate) mod world;

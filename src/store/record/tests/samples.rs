@@ -1,0 +1,392 @@
+use std::time::Duration;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::domain::account::{Account, Policy, PrincipalRule};
+use crate::domain::grant::{Grant, Grants};
+use crate::domain::id::{AccountId, AccountKey, PrincipalId, RoleId, TokenId};
+use crate::domain::network::Network;
+use crate::domain::principal::{Principal, PrincipalState};
+use crate::domain::role::Role;
+use crate::domain::secret::{Digest, KeyId, Place, Secret};
+use crate::domain::time::Timestamp;
+use crate::domain::token::{Access, Token};
+use crate::store::backend::Revision;
+use crate::store::record::log::ChainEnd;
+use crate::store::record::{Head, KeyCheck, LoggedEvent, Replay};
+use crate::store::seal::Sum;
+
+const TIME: Timestamp = Timestamp::from_millis(1_800_000_000_123);
+
+pub(super) fn standard_account() -> Account {
+    Account {
+        id: account_id("acme"),
+        display_name: String::new(),
+        key: None,
+        disabled: false,
+        policy: Policy::standard(),
+        create_time: TIME,
+        generation: 1,
+    }
+}
+
+pub(super) fn full_account() -> Account {
+    Account {
+        id: account_id("acme-2"),
+        display_name: "Acme, Ünited".into(),
+        key: AccountKey::parse("0123456789ABCDEFGHIJKLMNOPQRSTUV").ok(),
+        disabled: true,
+        policy: Policy {
+            max_tokens: Some(100),
+            daily_calls: Some(2_500),
+            max_connections_per_token: Some(3),
+            rekey_grace: Duration::from_millis(14_400_001),
+            principal_rule: PrincipalRule::Enforced,
+            require_account_key: true,
+            require_expiry: true,
+            max_lifetime: Some(Duration::from_secs(86_400)),
+            freeze_tokens: true,
+            notify_before_expiry: vec![Duration::from_secs(604_800), Duration::from_secs(86_400)],
+        },
+        create_time: TIME,
+        generation: 9,
+    }
+}
+
+pub(super) fn principal() -> Principal {
+    Principal {
+        id: PrincipalId::parse("Jane.Doe_1").unwrap(),
+        account: account_id("acme"),
+        display_name: "Jane Doe".into(),
+        email: "jane@example.com".into(),
+        state: PrincipalState::Active,
+        api_user: true,
+        roles: vec![
+            RoleId::parse("reader").unwrap(),
+            RoleId::parse("writer").unwrap(),
+        ],
+        create_time: TIME,
+        generation: 3,
+    }
+}
+
+pub(super) fn bare_principal() -> Principal {
+    Principal {
+        display_name: String::new(),
+        email: String::new(),
+        state: PrincipalState::Unverified,
+        api_user: false,
+        roles: Vec::new(),
+        generation: 1,
+        ..principal()
+    }
+}
+
+pub(super) fn role() -> Role {
+    Role {
+        id: RoleId::parse("reader").unwrap(),
+        account: account_id("acme"),
+        display_name: "Reader".into(),
+        grants: grants(&["tables/*:read", "dispatch", "*:read"]),
+        create_time: TIME,
+        generation: 2,
+    }
+}
+
+/// Every field, and a secret in every place.
+pub(super) fn token() -> Token {
+    let later = TIME.after(Duration::from_secs(3_600));
+    Token {
+        id: TokenId::parse("0123456789ABCDEFGHIJKL").unwrap(),
+        account: account_id("acme"),
+        name: "integration ü".into(),
+        description: "for the warehouse".into(),
+        principal: PrincipalId::parse("api").ok(),
+        access: Access::ReadOnly,
+        grants: grants(&["tables/orders:read,write", "dispatch"]),
+        networks: vec![
+            Network::parse("10.0.0.0/8").unwrap(),
+            Network::parse("2001:db8::1").unwrap(),
+        ],
+        inactive: true,
+        expire_time: Some(later),
+        create_time: TIME,
+        created_by: "ABCDEFGHIJKLMNOPQRSTUV".into(),
+        update_time: later,
+        rekey_time: Some(TIME),
+        secrets: vec![
+            secret(1, Place::Old { good_until: later }),
+            secret(2, Place::Current),
+            secret(
+                4,
+                Place::Pending {
+                    grace: Duration::from_millis(1_500),
+                },
+            ),
+        ],
+        last_version: 4,
+        labels: [
+            ("team".into(), "red".into()),
+            ("tier".into(), String::new()),
+        ]
+        .into(),
+        generation: 12,
+        scope: None,
+        imported: false,
+        foreign_id: None,
+    }
+}
+
+pub(super) fn bare_token() -> Token {
+    Token {
+        name: "n".into(),
+        description: String::new(),
+        principal: None,
+        access: Access::Full,
+        grants: Grants::default(),
+        networks: Vec::new(),
+        inactive: false,
+        expire_time: None,
+        rekey_time: None,
+        secrets: vec![secret(1, Place::Current)],
+        last_version: 1,
+        labels: [].into(),
+        generation: 1,
+        ..token()
+    }
+}
+
+pub(super) fn imported_token() -> Token {
+    Token {
+        secrets: vec![Secret {
+            foreign: true,
+            ..secret(1, Place::Current)
+        }],
+        imported: true,
+        foreign_id: Some("legacy".into()),
+        ..bare_token()
+    }
+}
+
+pub(super) fn operator_token() -> Token {
+    Token {
+        account: AccountId::system(),
+        grants: grants(&["keyward/tokens:read,write", "keyward/credentials"]),
+        scope: Some(account_id("acme")),
+        ..bare_token()
+    }
+}
+
+pub(super) fn event() -> LoggedEvent {
+    LoggedEvent {
+        sequence: (7 << 16) + 1,
+        time: TIME,
+        kind: 8,
+        account: account_id("acme"),
+        subject: "0123456789ABCDEFGHIJKL".into(),
+        actor: "ABCDEFGHIJKLMNOPQRSTUV".into(),
+        address: "192.0.2.1".into(),
+        call_id: "call".into(),
+        details: [("why".into(), "leaked".into())].into(),
+        chain: [3; 32],
+        chain_id: "chain".into(),
+        chain_index: 5,
+        key: KeyId(2),
+    }
+}
+
+pub(super) fn replay() -> Replay {
+    Replay {
+        create_time: TIME,
+        payload_hash: [4; 32],
+        subject: vec![1, 2, 3],
+        sealed_secret: vec![9; 60],
+        key: KeyId(2),
+    }
+}
+
+pub(super) fn head() -> Head {
+    let check = |id| KeyCheck {
+        key: KeyId(id),
+        check: [6; 32],
+    };
+    Head {
+        format: 1,
+        revision: Revision(7),
+        rows: 12,
+        sum: Sum([5; 32]),
+        floor: TIME,
+        chain: ChainEnd {
+            id: "chain".into(),
+            length: 5,
+            value: [3; 32],
+        },
+        keys: vec![check(2), check(1)],
+    }
+}
+
+fn secret(version: u32, place: Place) -> Secret {
+    Secret {
+        version,
+        place,
+        digest: Digest::new([u8::try_from(version).unwrap(); 32]),
+        key: KeyId(1),
+        foreign: false,
+        hint: "MGsp".into(),
+        create_time: TIME,
+    }
+}
+
+fn account_id(id: &str) -> AccountId {
+    AccountId::parse(id).unwrap()
+}
+
+fn grants(texts: &[&str]) -> Grants {
+    Grants::new(texts.iter().map(|text| Grant::parse(text).unwrap()))
+}
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_millis)
+}
+
+fn any_span() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_millis)
+}
+
+fn any_secret() -> impl Strategy<Value = Secret> {
+    let place = prop_oneof![
+        Just(Place::Current),
+        any_time().prop_map(|good_until| Place::Old { good_until }),
+        any_span().prop_map(|grace| Place::Pending { grace }),
+    ];
+    (
+        any::<u32>(),
+        place,
+        any::<[u8; 32]>(),
+        any::<u32>(),
+        any::<bool>(),
+        any_time(),
+    )
+        .prop_map(
+            |(version, place, digest, key, foreign, create_time)| Secret {
+                version,
+                place,
+                digest: Digest::new(digest),
+                key: KeyId(key),
+                foreign,
+                hint: "hint".into(),
+                create_time,
+            },
+        )
+}
+
+fn any_grants() -> impl Strategy<Value = Grants> {
+    vec(
+        "[a-z]{1,8}(/[a-z]{1,8}){0,2}(/\\*)?(:[a-z]{1,5}(,[a-z]{1,5})?)?",
+        0..5,
+    )
+    .prop_map(|texts| Grants::new(texts.iter().map(|text| Grant::parse(text).unwrap())))
+}
+
+pub(super) fn any_token() -> impl Strategy<Value = Token> {
+    let labels = btree_map("[a-z]{1,8}", ".{0,20}", 0..4);
+    let texts = (
+        ".{0,30}",
+        ".{0,30}",
+        option::of("[A-Za-z0-9._-]{1,64}"),
+        option::of("[a-z0-9-]{3,40}"),
+    );
+    let times = (
+        any_time(),
+        any_time(),
+        option::of(any_time()),
+        option::of(any_time()),
+    );
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>());
+    (
+        texts,
+        times,
+        flags,
+        vec(any_secret(), 0..8),
+        any_grants(),
+        labels,
+    )
+        .prop_map(|(texts, times, flags, secrets, grants, labels)| Token {
+            name: texts.0,
+            description: texts.1,
+            principal: texts.2.map(|id| PrincipalId::parse(&id).unwrap()),
+            scope: texts.3.map(|id| account_id(&id)),
+            create_time: times.0,
+            update_time: times.1,
+            expire_time: times.2,
+            rekey_time: times.3,
+            inactive: flags.0,
+            imported: flags.1,
+            access: if flags.2 {
+                Access::ReadOnly
+            } else {
+                Access::Full
+            },
+            generation: flags.3,
+            secrets,
+            grants,
+            labels,
+            ..token()
+        })
+}
+
+pub(super) fn any_account() -> impl Strategy<Value = Account> {
+    let rule = prop_oneof![
+        Just(PrincipalRule::None),
+        Just(PrincipalRule::Enforced),
+        Just(PrincipalRule::Attribution)
+    ];
+    let limits = (
+        option::of(any::<u32>()),
+        option::of(any::<u64>()),
+        option::of(any::<u32>()),
+    );
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let spans = (any_span(), option::of(any_span()), vec(any_span(), 0..3));
+    (".{0,30}", rule, limits, flags, spans, any_time()).prop_map(
+        |(display_name, principal_rule, limits, flags, spans, create_time)| Account {
+            display_name,
+            disabled: flags.0,
+            create_time,
+            policy: Policy {
+                max_tokens: limits.0,
+                daily_calls: limits.1,
+                max_connections_per_token: limits.2,
+                rekey_grace: spans.0,
+                principal_rule,
+                require_account_key: flags.1,
+                require_expiry: flags.2,
+                max_lifetime: spans.1,
+                freeze_tokens: flags.3,
+                notify_before_expiry: spans.2,
+            },
+            ..full_account()
+        },
+    )
+}
+
+pub(super) fn any_event() -> impl Strategy<Value = LoggedEvent> {
+    let details = btree_map("[a-z]{1,8}", ".{0,20}", 0..4);
+    (
+        any::<u64>(),
+        any_time(),
+        any::<i32>(),
+        details,
+        any::<[u8; 32]>(),
+    )
+        .prop_map(|(sequence, time, kind, details, chain)| LoggedEvent {
+            sequence,
+            time,
+            kind,
+            details,
+            chain,
+            ..event()
+        })
+}
