@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::limits;
+use super::text::PREFIX;
 
 /// A field and the rule that its value breaks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,11 +81,14 @@ pub fn email(text: &str) -> Result<String, Rule> {
     }
 }
 
-/// A text as an answer repeats it to whoever sent it: the beginning, where it is long.
+/// A text as an answer repeats it to whoever sent it: the beginning, where it is long, and nothing of a token's text that was
+/// put into the wrong place: answers are logged by who gets them.
 #[must_use]
 pub fn repeated(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(limits::REPEATED_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    let longest = text.char_indices().nth(limits::REPEATED_CHARS);
+    let end = longest.map(|(end, _)| end);
+    match end.into_iter().chain(text.find(PREFIX)).min() {
+        Some(end) => format!("{}…", &text[..end]).into(),
         None => text.into(),
     }
 }
@@ -115,6 +119,12 @@ mod tests {
         let longest = "ü".repeat(limits::REPEATED_CHARS);
         assert_eq!(repeated(&longest), longest);
         assert_eq!(repeated(&format!("{longest}x")), format!("{longest}…"));
+    }
+
+    #[test]
+    fn a_tokens_text_is_not_repeated() {
+        assert_eq!(repeated("kw_dev_secret"), "…");
+        assert_eq!(repeated("Bearer kw_dev_secret"), "Bearer …");
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn the_log_tells_it_all(operator: &Client, id: &str) {
     );
     let mut events = operator.events.clone();
     let verified = events.verify_events(VerifyEventsRequest::default());
-    let verified = verified.await.expect("the operator may").into_inner();
+    let verified = verified.await.expect("it may be verified").into_inner();
     assert!(verified.intact && verified.checked >= 8, "{verified:?}");
 }
 

@@ -1,5 +1,6 @@
 //! Whole stories, told to the server that production starts; `tidy` reads the source instead.
 
+mod any_method;
 mod harness;
 mod process;
 

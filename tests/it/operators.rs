@@ -2,20 +2,18 @@
 //!
 //! The methods come from the descriptors. One without a row fails here, and so does a row without its method.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use keyward::api::proto::{
-    Activation, CreatePrincipalRequest, CreateRoleRequest, CreateTokenRequest, DESCRIPTORS,
+    Activation, CreatePrincipalRequest, CreateRoleRequest, CreateTokenRequest,
     DeactivateTokenRequest, EventType, GetAccountRequest, ListEventsRequest, RekeyRequest,
 };
+use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::Code;
 
-use crate::harness::{Client, Home, channel, error, eventually, holds, refused};
+use crate::any_method::{Wire, methods};
+use crate::harness::{Client, Home, error, eventually, holds, refused};
 
 /// What an operator that reaches one account may do with a method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,20 +94,6 @@ const GRANTS: [&str; 6] = [
     "directory:write",
     "events:read",
 ];
-
-/// The methods of the contract, without streams: a stream needs a row of another kind.
-fn methods() -> BTreeMap<String, MethodDescriptor> {
-    let pool = DescriptorPool::decode(DESCRIPTORS).expect("the descriptors are compiled in");
-    let methods = pool
-        .services()
-        .flat_map(|service| service.methods().collect::<Vec<_>>());
-    let unary =
-        |method: &MethodDescriptor| !method.is_client_streaming() && !method.is_server_streaming();
-    methods
-        .inspect(|method| assert!(unary(method), "{}", method.full_name()))
-        .map(|method| (method.name().to_owned(), method))
-        .collect()
-}
 
 /// An account with everything that a row may name, each thing in the state that the row needs.
 struct Target(Vec<(&'static str, String)>);
@@ -193,38 +177,6 @@ impl Target {
     }
 }
 
-/// Calls any method with a request in JSON.
-struct Wire {
-    channel: Channel,
-    methods: BTreeMap<String, MethodDescriptor>,
-}
-
-impl Wire {
-    async fn call(
-        &self,
-        method: &str,
-        json: &str,
-        authorization: Option<&str>,
-    ) -> Result<DynamicMessage, Status> {
-        let method = &self.methods[method];
-        let mut json = serde_json::Deserializer::from_str(json);
-        let message = DynamicMessage::deserialize(method.input(), &mut json)
-            .expect("the row fits its method");
-        let mut request = Request::new(message);
-        if let Some(header) = authorization {
-            request
-                .metadata_mut()
-                .insert("authorization", header.parse().expect("it is printable"));
-        }
-        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let mut grpc = Grpc::new(self.channel.clone());
-        grpc.ready().await.expect("the server runs");
-        let path = path.parse().expect("a method has a path");
-        let answer = grpc.unary(request, path, Dynamic(method.clone())).await;
-        answer.map(tonic::Response::into_inner)
-    }
-}
-
 struct Callers {
     application: String,
     without: String,
@@ -267,10 +219,7 @@ async fn every_method_answers_every_kind_of_caller_as_the_table_says() {
     let server = home.start().await;
     let operator = server.operator();
     operator.account("foreign", "standard").await;
-    let wire = Wire {
-        channel: channel(server.address),
-        methods: methods(),
-    };
+    let wire = Wire::new(server.address);
     for (n, row) in ROWS.iter().enumerate() {
         check(&wire, &operator, row, &format!("target-{n}")).await;
     }
@@ -428,46 +377,4 @@ async fn nobody_gives_what_it_does_not_hold() {
         .unwrap();
     create(&scoped, "acme", "tables/*:read", "").await.unwrap();
     server.stop().await;
-}
-
-/// Messages known by their descriptors alone.
-struct Dynamic(MethodDescriptor);
-
-struct Known(MethodDescriptor);
-
-impl Codec for Dynamic {
-    type Encode = DynamicMessage;
-    type Decode = DynamicMessage;
-    type Encoder = Known;
-    type Decoder = Known;
-
-    fn encoder(&mut self) -> Known {
-        Known(self.0.clone())
-    }
-
-    fn decoder(&mut self) -> Known {
-        Known(self.0.clone())
-    }
-}
-
-impl Encoder for Known {
-    type Item = DynamicMessage;
-    type Error = Status;
-
-    fn encode(&mut self, item: DynamicMessage, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(buffer)
-            .map_err(|error| Status::internal(error.to_string()))
-    }
-}
-
-impl Decoder for Known {
-    type Item = DynamicMessage;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
-        let decoded = DynamicMessage::decode(self.0.output(), buffer);
-        decoded
-            .map(Some)
-            .map_err(|error| Status::internal(error.to_string()))
-    }
 }
