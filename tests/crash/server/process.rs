@@ -13,9 +13,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SIGTERM: &str = "-TERM";
 
 pub(super) struct Process {
-    child: Child,
+    child: Mortal,
     address: Receiver<SocketAddr>,
     log: JoinHandle<String>,
+}
+
+/// A child that does not outlive who holds it.
+struct Mortal(Child);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _waited = self.0.wait();
+    }
 }
 
 impl Process {
@@ -36,7 +46,7 @@ impl Process {
         let (found, address) = mpsc::channel();
         let log = thread::spawn(move || listen(stderr, &found));
         Self {
-            child,
+            child: Mortal(child),
             address,
             log,
         }
@@ -47,20 +57,20 @@ impl Process {
         match self.address.recv_timeout(PATIENCE) {
             Ok(address) => Ok((self, address)),
             Err(_) => {
-                let _gone = self.child.kill();
+                let _gone = self.child.0.kill();
                 Err(format!("the server does not start: {}", self.end().1))
             }
         }
     }
 
     pub(super) fn kill(mut self) -> String {
-        self.child.kill().expect("the server is ours");
+        self.child.0.kill().expect("the server is ours");
         self.end().1
     }
 
     /// Asks it to drain.
     pub(super) fn terminate(&self) {
-        let id = self.child.id().to_string();
+        let id = self.child.0.id().to_string();
         let sent = Command::new("kill").args([SIGTERM, &id]).status();
         assert!(
             sent.is_ok_and(|status| status.success()),
@@ -72,7 +82,7 @@ impl Process {
     pub(super) fn stop(mut self) -> Result<String, String> {
         self.terminate();
         let began = Instant::now();
-        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+        while self.child.0.try_wait().is_ok_and(|ended| ended.is_none()) {
             if began.elapsed() > PATIENCE {
                 return Err(format!("the server does not end: {}", self.kill()));
             }
@@ -85,7 +95,7 @@ impl Process {
     }
 
     fn end(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().expect("the server ends");
+        let status = self.child.0.wait().expect("the server ends");
         (status, self.log.join().expect("its log is text"))
     }
 }
