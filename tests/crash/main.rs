@@ -1,8 +1,11 @@
 //! Kills a writer, and cuts the power under it, at random moments; then compares what is found with every change that was
 //! acknowledged. A program of its own, because it needs child processes.
 //!
+//! It is done to the store's back end, which is quick and writes much, and to the whole server under several clients.
+//!
 //! The short form is part of `cargo test`. `KEYWARD_CRASH_KILLS=500 KEYWARD_CRASH_CUTS=100 cargo test --test crash` is a long
-//! one; `KEYWARD_CRASH_SEED` repeats a run as far as timing lets it. Power cuts need Linux, root and loop devices.
+//! one; `KEYWARD_CRASH_SERVER_KILLS` and `KEYWARD_CRASH_SERVER_CUTS` are others for the server. `KEYWARD_CRASH_SEED` repeats a
+//! run as far as timing lets it. Power cuts need Linux, root and loop devices.
 
 #![expect(clippy::print_stdout, reason = "what it prints is its report")]
 
@@ -12,15 +15,19 @@ mod disk;
 mod full;
 mod kill;
 mod random;
+mod server;
 mod subject;
 
 use std::process::ExitCode;
 
 use crate::backend::BackendSubject;
 use crate::random::Random;
+use crate::server::End;
 
 const SHORT_KILLS: u64 = 20;
 const SHORT_CUTS: u64 = 5;
+const SHORT_SERVER_KILLS: u64 = 20;
+const SHORT_SERVER_CUTS: u64 = 10;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,23 +47,30 @@ fn main() -> ExitCode {
     let seed = setting("KEYWARD_CRASH_SEED", u64::from(std::process::id()));
     println!("crash: seed {seed}");
     let mut random = Random::new(seed);
-    let killed = kill::run(
-        &mut BackendSubject::default,
-        setting("KEYWARD_CRASH_KILLS", SHORT_KILLS),
-        &mut random,
-    );
-    let cut = cut::run(
-        &mut BackendSubject::default,
-        setting("KEYWARD_CRASH_CUTS", SHORT_CUTS),
-        &mut random,
-    );
-    match killed.and(cut).and_then(|()| full::run()) {
+    match backend(&mut random).and_then(|()| server(&mut random)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(loss) => {
             eprintln!("crash: FAILED: {loss}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn backend(random: &mut Random) -> Result<(), String> {
+    let kills = setting("KEYWARD_CRASH_KILLS", SHORT_KILLS);
+    let cuts = setting("KEYWARD_CRASH_CUTS", SHORT_CUTS);
+    kill::run(&mut BackendSubject::default, kills, random)?;
+    cut::run(&mut BackendSubject::default, cuts, random)?;
+    full::run()
+}
+
+fn server(random: &mut Random) -> Result<(), String> {
+    let kills = setting("KEYWARD_CRASH_KILLS", SHORT_SERVER_KILLS);
+    let cuts = setting("KEYWARD_CRASH_CUTS", SHORT_SERVER_CUTS);
+    let kills = setting("KEYWARD_CRASH_SERVER_KILLS", kills);
+    let cuts = setting("KEYWARD_CRASH_SERVER_CUTS", cuts);
+    server::run(End::Kill, kills, random)?;
+    server::run(End::PowerCut, cuts, random)
 }
 
 fn setting(name: &str, default: u64) -> u64 {
