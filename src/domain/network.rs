@@ -18,6 +18,10 @@ impl Network {
             .parse::<IpNet>()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         match net {
+            // Addresses are compared in their own clothes, so a network in others would never match.
+            Ok(net) if net.addr().to_canonical() != net.addr() => {
+                Err("must be written as IPv4, such as 10.0.0.0/8".into())
+            }
             Ok(net) if net.addr() == net.network() => Ok(Self(net)),
             Ok(net) => Err(format!(
                 "must not set bits beyond its prefix: did you mean {}?",
@@ -75,6 +79,7 @@ mod tests {
             "ten",
             "10.0.0/8",
             "2001:db8::/129",
+            "::ffff:10.0.0.0/104",
         ] {
             assert!(Network::parse(bad).is_err(), "{bad}");
         }

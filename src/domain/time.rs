@@ -39,7 +39,8 @@ impl Timestamp {
     /// 00:00 UTC as the day named `YYYY-MM-DD` begins.
     #[must_use]
     pub fn start_of_day(date: &str) -> Option<Self> {
-        if date.len() != "2027-01-31".len() {
+        let digit = |(place, byte): (usize, u8)| matches!(place, 4 | 7) || byte.is_ascii_digit();
+        if date.len() != "2027-01-31".len() || !date.bytes().enumerate().all(digit) {
             return None;
         }
         let day = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?;
@@ -72,6 +73,8 @@ mod tests {
             "",
             "2027-01-31T00:00:00Z",
             "02027-1-31",
+            "+999-01-01",
+            "-999-01-01",
         ] {
             assert_eq!(Timestamp::start_of_day(bad), None, "{bad}");
         }

@@ -95,11 +95,12 @@ impl Registry {
             });
         };
         let last = to.unwrap_or(u64::MAX);
+        let before = self.before(from).await?;
         let mut walk = Walk {
             keyring: &self.keyring,
             checked: 0,
-            previous: self.before(from).await?,
-            first: from.is_none(),
+            first: before.is_none(),
+            previous: before.and_then(Result::ok),
         };
         let mut after = from.and_then(|from| from.checked_sub(1)).map(key::event);
         loop {
@@ -129,8 +130,11 @@ impl Registry {
         Ok(walk.done(ended))
     }
 
-    /// The line before a sequence number, on which that one's value rests.
-    async fn before(&self, from: Option<u64>) -> Result<Option<LoggedEvent>, Error> {
+    /// The line before a sequence number, on which that one's value rests; `None` where the log begins there.
+    async fn before(
+        &self,
+        from: Option<u64>,
+    ) -> Result<Option<Result<LoggedEvent, Corrupt>>, Error> {
         let Some(from) = from else { return Ok(None) };
         let after = Some(key::event(from));
         let wanted = Wanted {
@@ -140,7 +144,7 @@ impl Registry {
             limit: 1,
         };
         let page = self.store.scan_each::<LoggedEvent>(wanted).await?;
-        Ok(page.into_iter().find_map(|(_, event)| event.ok()))
+        Ok(page.into_iter().map(|(_, event)| event).next())
     }
 
     /// Tells the log of an operator that called without the grant.

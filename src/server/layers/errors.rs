@@ -78,22 +78,32 @@ where
     }
 }
 
+/// The reasons of requests that never reached their service, and how tonic words and codes them.
+const SENDERS_MISTAKES: [(Code, &str, &str); 2] = [
+    (Code::Internal, UNDECODED, "MALFORMED_REQUEST"),
+    (Code::OutOfRange, TOO_LARGE, "REQUEST_TOO_LARGE"),
+];
+
 /// How tonic begins its INTERNAL for bytes that are not the method's message, text that is not UTF-8 among them.
 const UNDECODED: &str = "failed to decode Protobuf message";
+
+/// How it begins its OUT_OF_RANGE for a message over the limit.
+const TOO_LARGE: &str = "Error, decoded message length too large";
 
 fn finish(status: &Status, id: CallId) -> Status {
     let mut details = status.get_error_details();
     let mut code = status.code();
     if details.error_info().is_none() {
-        let undecoded = code == Code::Internal && status.message().starts_with(UNDECODED);
-        if undecoded {
-            code = Code::InvalidArgument;
-            details.add_bad_request_violation("request", status.message());
-        }
-        let reason = if undecoded {
-            "MALFORMED_REQUEST"
-        } else {
-            code_name(code)
+        let mistake = SENDERS_MISTAKES
+            .iter()
+            .find(|(its, begins, _)| *its == code && status.message().starts_with(begins));
+        let reason = match mistake {
+            Some((_, _, reason)) => {
+                code = Code::InvalidArgument;
+                details.add_bad_request_violation("request", status.message());
+                reason
+            }
+            None => code_name(code),
         };
         details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
     }
@@ -165,6 +175,21 @@ mod tests {
             details.bad_request().unwrap().field_violations[0].field,
             "request"
         );
+    }
+
+    #[tokio::test]
+    async fn a_request_over_the_limit_is_its_sender_s_mistake() {
+        use tonic::codec::{Codec as _, Streaming};
+        let body = "\0\0\0\0\x02\x0a\0".to_owned();
+        let decoder = tonic_prost::ProstCodec::<String, String>::default().decoder();
+        let error = Streaming::new_request(decoder, body, None, Some(1))
+            .message()
+            .await
+            .unwrap_err();
+        let status = finished(error).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "REQUEST_TOO_LARGE");
     }
 
     #[tokio::test]
