@@ -21,7 +21,7 @@ use self::gate::{Caller, Gate};
 use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
-pub(crate) use self::status::DOMAIN as ERROR_DOMAIN;
+pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
 use crate::registry::events::{Denials, Denied};
 use crate::registry::{Error, Registry};
 use crate::validator::Validator;
