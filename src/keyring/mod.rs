@@ -155,25 +155,13 @@ impl Key {
     /// Proves that a page token was made here.
     #[must_use]
     pub fn page_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
-        let framed: Vec<&[u8]> = lengths
-            .iter()
-            .zip(parts)
-            .flat_map(|(length, part)| [&length[..], part])
-            .collect();
-        finish(&self.page, &framed)
+        finish_framed(&self.page, parts)
     }
 
     /// Names a request or its payload without telling it: payloads may hold what is weak when hashed plainly.
     #[must_use]
     pub fn request_hash(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
-        let framed: Vec<&[u8]> = lengths
-            .iter()
-            .zip(parts)
-            .flat_map(|(length, part)| [&length[..], part])
-            .collect();
-        finish(&self.replay, &framed)
+        finish_framed(&self.replay, parts)
     }
 
     /// Encrypts what must be shown once more; `context` must be the same when it is opened.
@@ -235,6 +223,17 @@ fn finish(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
     let value = output.into();
     output.zeroize();
     value
+}
+
+/// The same over parts of any length: each goes after its length, so that none can pass for two.
+fn finish_framed(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
+    let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
+    let framed: Vec<&[u8]> = lengths
+        .iter()
+        .zip(parts)
+        .flat_map(|(length, part)| [&length[..], part])
+        .collect();
+    finish(keyed, &framed)
 }
 
 fn length(part: &[u8]) -> [u8; 8] {
