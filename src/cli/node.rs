@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::serve;
 use super::shell::Shell;
 use crate::config::{ServeArgs, Setting};
-use crate::server::node::{self, KeyNeed};
+use crate::server::offline::{self, KeyNeed};
 use crate::store::open::{OpenError, Options, Place};
 
 /// Print the settings that `serve` would run with.
@@ -123,7 +123,7 @@ pub(crate) fn operator(args: &OperatorArgs, shell: &mut Shell<'_>) -> Result<Out
         .operator_token_file
         .clone()
         .unwrap_or_else(|| args.data.data_dir.join("operator.token"));
-    let made = node::recover_operator(
+    let made = offline::recover_operator(
         &args.data.place()?,
         &args.environment,
         &file,
@@ -144,7 +144,7 @@ pub(crate) fn keyring(args: &KeyringArgs, shell: &mut Shell<'_>) -> Result<Outco
     let local = |error: OpenError| Failure::local(error.to_string());
     match &args.verb {
         KeyringVerb::Status(data) => {
-            let needs = node::keyring_needs(&data.place()?, serve::world()).map_err(local)?;
+            let needs = offline::keyring_needs(&data.place()?, serve::world()).map_err(local)?;
             let row = |need: KeyNeed| {
                 [
                     Value::from(need.key),
@@ -160,7 +160,7 @@ pub(crate) fn keyring(args: &KeyringArgs, shell: &mut Shell<'_>) -> Result<Outco
             rows.show(Format::Table, shell.stdout)?;
         }
         KeyringVerb::Rotate(data) => {
-            let key = node::rotate_keyring(&data.place()?, serve::world()).map_err(local)?;
+            let key = offline::rotate_keyring(&data.place()?, serve::world()).map_err(local)?;
             shell.note(&format!(
                 "key {key} is current: secrets come under it at their next use. Copy the keyring to where you keep it"
             ));

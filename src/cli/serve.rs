@@ -9,7 +9,8 @@ use super::shell::Shell;
 use crate::clock::SystemClock;
 use crate::config::{Config, ServeArgs};
 use crate::random::SystemRandom;
-use crate::server::node::{Node, World, token_file};
+use crate::server::node::{Node, World};
+use crate::server::operator::token_file;
 use crate::server::{Listeners, Signals};
 use crate::telemetry;
 

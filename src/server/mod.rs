@@ -9,6 +9,8 @@ mod drain;
 mod health;
 mod layers;
 pub mod node;
+pub mod offline;
+pub mod operator;
 pub mod reflection;
 mod seats;
 mod serve;

@@ -30,7 +30,8 @@ use keyward::config::{Config, ServeArgs};
 use keyward::domain::time::Timestamp;
 use keyward::random::SystemRandom;
 use keyward::server::Listeners;
-use keyward::server::node::{NewOperator, Node, StartError, World};
+use keyward::server::node::{Node, StartError, World};
+use keyward::server::operator::NewOperator;
 use keyward::store::open::OpenError;
 use keyward::store::sled::OpenError as SledError;
 use tempfile::TempDir;
@@ -113,7 +114,7 @@ impl Home {
     pub(crate) async fn start_with(&self, flags: &[&str]) -> Result<Server, StartError> {
         let config = config(flags);
         let (data, clock) = (self.data(), Arc::clone(&self.clock));
-        let operator_file = keyward::server::node::token_file(&config, &data);
+        let operator_file = keyward::server::operator::token_file(&config, &data);
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
