@@ -179,6 +179,7 @@ pub struct ServerSettings {
     pub drain_deadline: Duration,
 }
 
+/// Which back end keeps the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StoreKind {
     Sled,

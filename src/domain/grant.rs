@@ -10,7 +10,7 @@ use super::field::{Rule, is_segment};
 use super::limits;
 
 /// The first segment of what operators may do in Keyward itself.
-pub const RESERVED: &str = "keyward";
+const RESERVED: &str = "keyward";
 
 /// Every grant under `keyward/` that means something: resource and its actions.
 pub const OPERATOR_GRANTS: [(&str, &[&str]); 4] = [

@@ -6,22 +6,28 @@ use std::time::Duration;
 pub const NAME_CHARS: usize = 200;
 /// Descriptions and reasons given for a change, in characters.
 pub const DESCRIPTION_CHARS: usize = 1_000;
+/// E-mail addresses, in characters.
 pub const EMAIL_CHARS: usize = 254;
 /// Account ids, in bytes.
 pub const ACCOUNT_ID: std::ops::RangeInclusive<usize> = 3..=40;
 /// Principal and role ids, in bytes.
 pub const LOCAL_ID_BYTES: usize = 64;
+/// A deployment's name, in bytes.
 pub const ENVIRONMENT_BYTES: usize = 32;
 pub const REQUEST_ID_CHARS: usize = 128;
 /// A user name that goes with an imported text, in bytes.
 pub const FOREIGN_ID_BYTES: usize = 128;
+/// The end of a secret that tells it from others, in characters.
 pub const HINT_CHARS: usize = 4;
 
+/// Grants of one token, or of one role.
 pub const GRANTS: usize = 64;
 pub const GRANT_BYTES: usize = 200;
+/// Labels of one token, and their sizes.
 pub const LABELS: usize = 32;
 pub const LABEL_KEY_BYTES: usize = 63;
 pub const LABEL_VALUE_BYTES: usize = 256;
+/// Allowed networks of one token.
 pub const NETWORKS: usize = 32;
 /// Roles given to one principal.
 pub const ROLES_OF_PRINCIPAL: usize = 32;
@@ -40,15 +46,18 @@ pub const AUTHORIZATION_BYTES: usize = 1_024;
 
 /// Digests that one token keeps: pending, current, retiring and superseded.
 pub const SECRETS_OF_TOKEN: usize = 8;
+/// Old secrets that are in their grace at once.
 pub const RETIRING_SECRETS: usize = 3;
 /// How long a superseded secret is still told from an unknown one.
 pub const SUPERSEDED_KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// How long a pending secret waits for its first use.
 pub const PENDING_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// The longest grace of a rekey.
 pub const REKEY_GRACE: Duration = Duration::from_secs(30 * 86_400);
 /// How long the answer of a call with a request id is kept.
 pub const REPLAY_KEPT: Duration = Duration::from_secs(600);
 
+/// Rows of a page that names no size, and of the largest.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 pub const PAGE_SIZE: usize = 1_000;
 /// How long a validation waits for `min_revision`.

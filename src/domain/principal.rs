@@ -4,6 +4,7 @@ use super::id::{AccountId, PrincipalId, RoleId};
 use super::refusal::Refusal;
 use super::time::Timestamp;
 
+/// A principal as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
     pub id: PrincipalId,
@@ -18,6 +19,7 @@ pub struct Principal {
     pub generation: u64,
 }
 
+/// Only an active principal is made an API user, and only an active API user's tokens are good where the policy enforces it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PrincipalState {
     Unverified,

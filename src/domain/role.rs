@@ -4,6 +4,7 @@ use super::grant::Grants;
 use super::id::{AccountId, RoleId};
 use super::time::Timestamp;
 
+/// A role as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Role {
     pub id: RoleId,

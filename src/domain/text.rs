@@ -23,6 +23,7 @@ const TAIL_LENGTH: usize = TokenId::LENGTH + SECRET_LENGTH + CHECK_LENGTH;
 pub struct Environment(Box<str>);
 
 impl Environment {
+    /// The name that `text` spells, or the rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, Rule> {
         if is_environment(text) {
             Ok(Self(text.into()))

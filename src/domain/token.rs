@@ -45,6 +45,7 @@ pub struct Token {
     pub foreign_id: Option<String>,
 }
 
+/// A read-only token passes the action `read` and no other, whatever its grants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Access {
     #[default]
@@ -52,6 +53,7 @@ pub enum Access {
     ReadOnly,
 }
 
+/// What follows from a token's expiry and from whether it was deactivated; never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenState {
     Active,

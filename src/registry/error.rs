@@ -20,6 +20,7 @@ pub enum Kind {
 /// Violations that the sentence about them spells out.
 const SAID: usize = 3;
 
+/// Why the registry did not do what it was asked; `Display` is the sentence that the caller reads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Error {
     /// Fields that break a rule, all that were found.

@@ -9,6 +9,7 @@ use crate::domain::time::Timestamp;
 /// The row that speaks of all others; no family contains it.
 pub const HEAD: &[u8] = b"head";
 
+// The families that are read as a whole.
 pub const ACCOUNTS: &[u8] = b"account/";
 pub const PRINCIPALS: &[u8] = b"principal/";
 pub const ROLES: &[u8] = b"role/";

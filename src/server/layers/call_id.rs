@@ -14,6 +14,7 @@ use tower::{Layer, Service};
 use crate::api::call_id::CallId;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The id of the call that `request` is; every layer within this one finds one.
 pub(super) fn of<B>(request: &Request<B>) -> CallId {
     request
