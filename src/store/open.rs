@@ -1,10 +1,10 @@
-//! Opening a store: in which order its parts are made, and what is said when it is refused. What is checked is in `verify`.
+//! Opening a store: in which order its parts are made. What is checked is in `verify`, what is said of a refused one in
+//! `open_error`.
 //!
 //! A data directory holds `store/`, `anchor` and (unless it is kept elsewhere) `keyring`. They are made in the order keyring,
 //! anchor, store, so that a crash in between never leaves something that looks like a loss. A store that fails a check is
 //! refused and left as it was.
 
-use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,17 @@ use super::backend::{Backend, Revision};
 use super::memory::MemoryBackend;
 use super::record::Head;
 use super::record::log::ChainEnd;
-use super::seal::{Corrupt, Sum};
-use super::sled::{OpenError as SledError, SledBackend};
-use super::verify::{verify, verify_rows};
+use super::seal::Sum;
+use super::sled::SledBackend;
+use super::verify::{FORMAT, verify, verify_rows};
 use crate::clock::Clock;
 use crate::files;
 use crate::keyring::Keyring;
-use crate::keyring::file::{self as keyring_file, KeyringError};
+use crate::keyring::file as keyring_file;
 use crate::random::{self, Random};
 
+pub use super::open_error::OpenError;
 pub use super::sled::{Left, Options};
-
-/// The version of the layout that this version reads and writes.
-pub const FORMAT: u32 = 1;
 
 /// Where a store is, and how it is opened.
 #[derive(Clone, Debug)]
@@ -59,105 +57,6 @@ pub struct Opened {
     pub lock: Option<File>,
 }
 
-/// Why a store was not opened. The text says what to do.
-#[derive(Debug)]
-pub enum OpenError {
-    InUse(PathBuf),
-    Io(PathBuf, io::Error),
-    Keyring(PathBuf, KeyringError),
-    /// There is a store, and the keyring that it needs is not there.
-    KeyringMissing(PathBuf),
-    /// The store was made under keys that the keyring lacks, or has differently.
-    KeyringWrong(PathBuf, u32),
-    /// There is a store, and its anchor is not there or cannot be believed.
-    Anchor {
-        path: PathBuf,
-        wrong: String,
-        left: Left,
-    },
-    /// The store lacks commits that its anchor knows, or has others in their place.
-    RolledBack {
-        dir: PathBuf,
-        anchored: Revision,
-        found: Revision,
-        left: Left,
-    },
-    /// The layout is of a later version.
-    Newer {
-        dir: PathBuf,
-        format: u32,
-        left: Left,
-    },
-    Corrupt {
-        dir: PathBuf,
-        corrupt: Corrupt,
-        left: Left,
-    },
-    Sled(SledError),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const RESTORE: &str =
-            "Restore the whole data directory from a backup, or give an empty one";
-        match self {
-            Self::InUse(dir) => write!(
-                f,
-                "the data directory {} is in use by another process: stop that one first, or give this one its own",
-                dir.display()
-            ),
-            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Keyring(path, error) => {
-                write!(f, "the keyring {} cannot be used: {error}", path.display())
-            }
-            Self::KeyringMissing(path) => write!(
-                f,
-                "there is a store, but its keyring {} is missing. Put back the keyring that the store was made with; without it no token is good",
-                path.display()
-            ),
-            Self::KeyringWrong(path, id) => write!(
-                f,
-                "the keyring {} lacks key {id} of this store, or has another one under that id. Put back the keyring that the store was made with",
-                path.display()
-            ),
-            Self::Anchor { path, wrong, left } => {
-                write!(
-                    f,
-                    "the store's anchor {} cannot be used: {wrong}. {left} {RESTORE}",
-                    path.display()
-                )
-            }
-            Self::RolledBack {
-                dir,
-                anchored,
-                found,
-                left,
-            } => write!(
-                f,
-                "the store in {} is not the one that was last written: its anchor knows revision {}, it is at {}. {left} {RESTORE}",
-                dir.display(),
-                anchored.0,
-                found.0
-            ),
-            Self::Newer { dir, format, left } => write!(
-                f,
-                "the store in {} was written by a newer version (format {format}, this one knows {FORMAT}). {left} Start that version",
-                dir.display()
-            ),
-            Self::Corrupt { dir, corrupt, left } => {
-                write!(
-                    f,
-                    "the store in {} is corrupt: {corrupt}. {left} {RESTORE}",
-                    dir.display()
-                )
-            }
-            Self::Sled(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
 /// Opens the store in a data directory, and makes it where there is none.
 pub fn open(
     place: &Place,
@@ -181,7 +80,14 @@ pub fn open(
     let opening = SledBackend::open(&store_dir, place.sled).map_err(OpenError::Sled)?;
     let head = match verify(opening.store(), &keyring, &anchor) {
         Ok(head) => head,
-        Err(fault) => return Err(fault.told(place, &store_dir, opening.refuse())),
+        Err(fault) => {
+            return Err(OpenError::of(
+                fault,
+                place.keyring_file(),
+                &store_dir,
+                opening.refuse(),
+            ));
+        }
     };
     let backend: Arc<dyn Backend> = Arc::new(opening.accept());
     let empty = head.is_none();
@@ -212,14 +118,8 @@ pub fn open_backend(
     random: &dyn Random,
 ) -> Result<Opened, OpenError> {
     let nowhere = PathBuf::from("memory");
-    let head = verify_rows(&*backend, &keyring).map_err(|fault| {
-        let place = Place {
-            data_dir: nowhere.clone(),
-            keyring_file: None,
-            sled: Options::default(),
-        };
-        fault.told(&place, &nowhere, Left::AsItWas)
-    })?;
+    let head = verify_rows(&*backend, &keyring)
+        .map_err(|fault| OpenError::of(fault, nowhere.join("keyring"), &nowhere, Left::AsItWas))?;
     let empty = head.is_none();
     let head = head.unwrap_or_else(|| first_head(random));
     finish(backend, keyring, clock, head, None, empty, None)

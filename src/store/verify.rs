@@ -1,18 +1,18 @@
 //! What is checked of a store before a row of it is believed: every row whole, none missing, none too many, none old; the head
 //! what the anchor knows or newer; the keyring the one that it was made with.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::StoreError;
 use super::anchor::Anchor;
 use super::backend::{Backend, Direction, Range, Revision, Row};
 use super::key;
-use super::open::Left;
-use super::open::{FORMAT, OpenError, Place};
 use super::record::{Head, KeyCheck, Record as _};
 use super::seal::{self, Corrupt, Sum};
 use crate::keyring::{Key, Keyring};
+
+/// The version of the layout that this version reads and writes.
+pub(super) const FORMAT: u32 = 1;
 
 /// Rows that verification reads at a time.
 const PAGE: usize = 1_000;
@@ -57,25 +57,6 @@ impl From<StoreError> for Fault {
 impl From<Corrupt> for Fault {
     fn from(corrupt: Corrupt) -> Self {
         Self::Store(corrupt.into())
-    }
-}
-
-impl Fault {
-    pub(super) fn told(self, place: &Place, dir: &Path, left: Left) -> OpenError {
-        let dir = dir.to_owned();
-        match self {
-            Self::Store(StoreError::Corrupt(corrupt)) => OpenError::Corrupt { dir, corrupt, left },
-            Self::Store(other) => OpenError::Io(dir, io::Error::other(other.to_string())),
-            Self::KeyringWrong(id) => OpenError::KeyringWrong(place.keyring_file(), id),
-            Self::Anchor(path, wrong) => OpenError::Anchor { path, wrong, left },
-            Self::RolledBack { anchored, found } => OpenError::RolledBack {
-                dir,
-                anchored,
-                found,
-                left,
-            },
-            Self::Newer(format) => OpenError::Newer { dir, format, left },
-        }
     }
 }
 
