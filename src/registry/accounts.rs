@@ -2,7 +2,7 @@
 
 use super::page::{Page, Paged};
 use super::replay::Once;
-use super::{Call, Error, Kind, Registry, account, check_etag, refused};
+use super::{Call, Error, Kind, Registry, account, check_enabled, check_etag, refused};
 use crate::domain::account::{Account, Policy, PrincipalRule};
 use crate::domain::event::EventKind;
 use crate::domain::id::AccountId;
@@ -161,9 +161,7 @@ impl Registry {
         let call = call.clone();
         self.commit(move |view| {
             let mut account = account(view, &id)?;
-            if account.disabled {
-                return Err(refused(Refusal::AccountDisabled, "account", id.as_str()));
-            }
+            check_enabled(&account)?;
             if account.key.is_some() {
                 return Err(refused(Refusal::AccountKeyExists, "account", id.as_str()));
             }

@@ -115,10 +115,19 @@ fn account(view: &mut View<'_>, id: &AccountId) -> Result<Account, Error> {
 /// An account in which something may be made.
 fn enabled_account(view: &mut View<'_>, id: &AccountId) -> Result<Account, Error> {
     let account = account(view, id)?;
-    if account.disabled {
-        return Err(refused(Refusal::AccountDisabled, "account", id.as_str()));
-    }
+    check_enabled(&account)?;
     Ok(account)
+}
+
+fn check_enabled(account: &Account) -> Result<(), Error> {
+    if account.disabled {
+        return Err(refused(
+            Refusal::AccountDisabled,
+            "account",
+            account.id.as_str(),
+        ));
+    }
+    Ok(())
 }
 
 fn refused(refusal: Refusal, kind: &str, id: &str) -> Error {

@@ -1,5 +1,6 @@
 //! New secrets for a token, and the life of the old ones.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::issue::shown_again;
@@ -10,10 +11,13 @@ use crate::domain::limits;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::{Place, Secret};
 use crate::domain::text;
+use crate::domain::time::Timestamp;
 use crate::domain::token::{Activation, Token};
+use crate::keyring::Keyring;
 use crate::random;
 use crate::registry::replay::Once;
-use crate::registry::{Call, Error, Kind, Registry, check_etag, refused};
+use crate::registry::{Call, Error, Kind, Registry, check_enabled, check_etag, refused};
+use crate::store::View;
 
 /// What Rekey takes.
 #[derive(Clone, Debug)]
@@ -38,30 +42,15 @@ impl Registry {
         let digest = self.keyring.current().secret_digest(id, secret.reveal());
         let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
         self.commit(move |view| {
-            let (mut token, account) = match token(view, &call, &new.token) {
-                Err(error @ Error::NotFound(..)) => {
-                    let answered = match &once {
-                        Some(once) => once.was_answered_for(view, &keyring, id)?,
-                        None => false,
-                    };
-                    let gone = refused(Refusal::ReplayGone, "token", &new.token);
-                    return Err(if answered { gone } else { error });
-                }
-                found => found?,
-            };
+            let (mut token, account) = token(view, &call, &new.token)
+                .or_else(|error| Err(gone_since(view, &keyring, once.as_ref(), id, error)?))?;
             if let Some(once) = &once
                 && let Some(answered) = once.answered::<Token>(view, &keyring, &account.id)?
             {
                 return shown_again(view, &call, answered);
             }
             check_etag(&new.etag, &token.etag(), "token", &new.token)?;
-            if account.disabled {
-                return Err(refused(
-                    Refusal::AccountDisabled,
-                    "account",
-                    account.id.as_str(),
-                ));
-            }
+            check_enabled(&account)?;
             check_rights(&call, &token)?;
             let grace = new.grace.unwrap_or(account.policy.rekey_grace);
             let now = view.now();
@@ -81,19 +70,7 @@ impl Registry {
             token.touch(now);
             put(view, Some(&before), &token)?;
             let mut event = call.event(EventKind::TokenRekeyed, &account.id, &new.token);
-            let pending = new.activation == Activation::OnFirstUse;
-            event.details = details([
-                ("secret_version", token.last_version.to_string()),
-                ("grace_seconds", grace.as_secs().to_string()),
-                (
-                    "activation",
-                    if pending {
-                        "ON_FIRST_USE".into()
-                    } else {
-                        "AT_ONCE".into()
-                    },
-                ),
-            ]);
+            event.details = rekey_details(&token, grace, new.activation);
             view.log(event);
             if let Some(once) = &once {
                 once.keep(view, &keyring, &*random, &account.id, &token, Some(&secret))?;
@@ -139,7 +116,7 @@ impl Registry {
         id: String,
         etag: String,
         event: EventKind,
-        change: fn(&mut Token, crate::domain::time::Timestamp) -> Result<(), Refusal>,
+        change: fn(&mut Token, Timestamp) -> Result<(), Refusal>,
     ) -> Result<Token, Error> {
         let call = call.clone();
         self.commit(move |view| {
@@ -155,6 +132,38 @@ impl Registry {
         })
         .await
     }
+}
+
+/// The error for a token that is not found: a call that was answered before with its new secret hears that it is gone.
+fn gone_since(
+    view: &mut View<'_>,
+    keyring: &Keyring,
+    once: Option<&Once>,
+    id: TokenId,
+    error: Error,
+) -> Result<Error, Error> {
+    match (&error, once) {
+        (Error::NotFound(..), Some(once)) if once.was_answered_for(view, keyring, id)? => {
+            Ok(refused(Refusal::ReplayGone, "token", id.as_str()))
+        }
+        _ => Ok(error),
+    }
+}
+
+fn rekey_details(
+    token: &Token,
+    grace: Duration,
+    activation: Activation,
+) -> BTreeMap<String, String> {
+    let activation = match activation {
+        Activation::AtOnce => "AT_ONCE",
+        Activation::OnFirstUse => "ON_FIRST_USE",
+    };
+    details([
+        ("secret_version", token.last_version.to_string()),
+        ("grace_seconds", grace.as_secs().to_string()),
+        ("activation", activation.into()),
+    ])
 }
 
 /// The grace that a request may ask for.
