@@ -1,3 +1,5 @@
+//! Tests: flags, variables, defaults, and the rules that settings keep.
+
 use clap::{Command, FromArgMatches as _};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests: the read model keeps up with the store.
+
 use std::time::Duration;
 
 use super::*;

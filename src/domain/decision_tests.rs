@@ -1,3 +1,5 @@
+//! Tests: the rules, each alone and in their order.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests: which grant meets which permission.
+
 use proptest::prelude::*;
 
 use super::*;

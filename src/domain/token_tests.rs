@@ -1,3 +1,5 @@
+//! Tests: states, and the life of secrets.
+
 use proptest::prelude::*;
 
 use super::*;

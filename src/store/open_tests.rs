@@ -1,3 +1,5 @@
+//! Tests: stores on disk, opened, refused and left as they were.
+
 use std::collections::BTreeMap;
 
 use super::backend::Revision;

@@ -1,3 +1,5 @@
+//! Tests: the committer and its views over the back end in memory.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

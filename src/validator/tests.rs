@@ -1,3 +1,5 @@
+//! Tests: what is presented, what is answered, and that a miss costs what a hit costs.
+
 use std::net::IpAddr;
 
 use base64::Engine as _;

@@ -1,3 +1,5 @@
+//! Tests: a store that is away, and changes in doubt.
+
 use super::world::*;
 use crate::domain::decision::DenyReason::Superseded;
 use crate::domain::token::Activation::{AtOnce, OnFirstUse};

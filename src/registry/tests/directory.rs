@@ -1,3 +1,5 @@
+//! Tests: accounts, principals and roles.
+
 use super::world::*;
 use crate::domain::account::{Policy, PrincipalRule};
 use crate::domain::decision::DenyReason::{

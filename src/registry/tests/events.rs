@@ -1,3 +1,5 @@
+//! Tests: every change leaves one line, and how lines are listed.
+
 use super::world::*;
 use crate::domain::event::EventKind::{self, *};
 use crate::domain::id::TokenId;

@@ -1,3 +1,5 @@
+//! Tests: tokens created and imported under a policy.
+
 use super::world::*;
 use crate::domain::account::{Policy, PrincipalRule};
 use crate::domain::event::EventKind;

@@ -1,3 +1,5 @@
+//! Tests: pages, their tokens, and filters.
+
 use std::collections::BTreeSet;
 
 use super::world::*;

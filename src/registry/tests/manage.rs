@@ -1,3 +1,5 @@
+//! Tests: tokens changed, deactivated, reactivated and deleted.
+
 use super::world::*;
 use crate::domain::event::EventKind;
 use crate::domain::refusal::Refusal;

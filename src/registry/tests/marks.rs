@@ -1,3 +1,5 @@
+//! Tests: what becomes of marks.
+
 use super::world::*;
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::event::EventKind;

@@ -1,3 +1,5 @@
+//! Tests of the registry over a whole node without a wire: a file a subject.
+
 mod away;
 mod directory;
 mod events;

@@ -1,3 +1,5 @@
+//! Tests: what operators may hand out, and whom they see.
+
 use super::world::*;
 use crate::domain::operator::Lack;
 use crate::registry::tokens::{NewToken, TokenPatch};

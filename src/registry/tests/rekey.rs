@@ -1,3 +1,5 @@
+//! Tests: new secrets, and the graces of the old ones.
+
 use std::time::Duration;
 
 use super::world::*;

@@ -1,3 +1,5 @@
+//! Tests: retries with a request id.
+
 use super::world::*;
 use crate::domain::event::EventKind;
 use crate::domain::limits;

@@ -1,3 +1,5 @@
+//! Tests: what verification finds in a log that was tampered with.
+
 use super::events::every_change;
 use super::world::*;
 use crate::registry::events::Verified;

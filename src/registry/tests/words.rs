@@ -1,3 +1,5 @@
+//! The words that the registry's tests are written in: operators, calls, requests.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The world of the registry's tests: a store in memory, a directory that follows it, a clock that is set by hand.
+
 use std::time::Duration;
 
 pub(crate) use super::words::*;

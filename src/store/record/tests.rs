@@ -1,3 +1,5 @@
+//! Tests: every record is read as it was written, by this version and by released ones.
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;

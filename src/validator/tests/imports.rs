@@ -1,3 +1,5 @@
+//! Tests: imported texts.
+
 use super::*;
 use crate::domain::decision::DenyReason::Superseded;
 use crate::domain::token::Activation::AtOnce;

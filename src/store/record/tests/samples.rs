@@ -1,3 +1,5 @@
+//! Records for the tests: one of each kind by hand, and any at random.
+
 use std::time::Duration;
 
 use proptest::collection::{btree_map, vec};
