@@ -16,13 +16,7 @@ use crate::api::proto::{
     Account, CreateAccountKeyRequest, CreateAccountRequest, GetAccountRequest, ListAccountsRequest,
     UpdateAccountRequest,
 };
-
-const PRESETS: [&str; 4] = [
-    "integration-tokens",
-    "access-keys",
-    "application-keys",
-    "standard",
-];
+use crate::domain::account::Policy;
 
 /// Make tenants and say what holds in them.
 #[derive(Args, Clone, Debug)]
@@ -58,7 +52,7 @@ struct CreateArgs {
     display_name: Option<String>,
 
     /// Ready-made policy [default: standard, where no policy flag is given].
-    #[arg(long, value_parser = PRESETS, conflicts_with = "PolicyArgs")]
+    #[arg(long, value_parser = Policy::PRESETS, conflicts_with = "PolicyArgs")]
     preset: Option<String>,
 
     #[command(flatten)]

@@ -13,11 +13,10 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::shell::Shell;
+use crate::domain::text::PREFIX;
 
 /// No secret, and no header that carries one, is longer than this, in bytes.
 const LONGEST: usize = 8 * 1024;
-/// What a token's text begins with, before the environment.
-const PREFIX: &str = "kw_";
 /// So many characters after the environment are more than a name: an id has 22, a secret 43.
 const TELLING: usize = 16;
 

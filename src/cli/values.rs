@@ -6,12 +6,13 @@ use std::str::FromStr;
 use prost_types::FieldMask;
 
 use super::failure::Failure;
+use crate::domain::text::is_ours;
 
 /// Reads an id; a token's whole text is not one.
 pub(crate) fn parse_id(text: &str) -> Result<String, String> {
     match text {
         "" => Err("expected an id".into()),
-        text if text.starts_with("kw_") => Err(
+        text if is_ours(text) => Err(
             "expected an id, not a token's text; secrets never belong on the command line".into(),
         ),
         id => Ok(id.to_owned()),
