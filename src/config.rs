@@ -14,7 +14,8 @@ use clap::{ArgMatches, Args, ValueEnum};
 
 mod parse;
 
-use parse::{duration, environment, optional_duration};
+use crate::domain::text::Environment;
+use parse::{duration, optional_duration};
 
 const DATA_DIR: &str = "keyward-data";
 const ENVIRONMENT: &str = "production";
@@ -64,8 +65,8 @@ pub struct ServeArgs {
     operator_token_file: Option<PathBuf>,
 
     /// This deployment's name, part of every token: 1 to 32 of a-z, 0-9 and - [default: production; dev with --dev]
-    #[arg(long, env = "KEYWARD_ENVIRONMENT", value_name = "NAME", value_parser = environment)]
-    environment: Option<String>,
+    #[arg(long, env = "KEYWARD_ENVIRONMENT", value_name = "NAME", value_parser = Environment::parse)]
+    environment: Option<Environment>,
 
     /// Where the service listens; port 0 for any
     #[arg(
@@ -156,7 +157,7 @@ pub struct Config {
     pub keyring_file: Option<PathBuf>,
     /// None: `operator.token` in the data directory.
     pub operator_token_file: Option<PathBuf>,
-    pub environment: String,
+    pub environment: Environment,
     pub listen: SocketAddr,
     pub side_listen: SocketAddr,
     pub reflection: bool,
@@ -243,11 +244,14 @@ impl ServeArgs {
             None if self.dev => None,
             given => Some(given.unwrap_or_else(|| DATA_DIR.into())),
         };
-        let environment = if self.dev {
-            DEV_ENVIRONMENT
-        } else {
-            ENVIRONMENT
-        };
+        let environment = self.environment.unwrap_or_else(|| {
+            let name = if self.dev {
+                DEV_ENVIRONMENT
+            } else {
+                ENVIRONMENT
+            };
+            Environment::parse(name).expect("the defaults are names")
+        });
         Ok(Config {
             dev: self.dev,
             data_dir: given_or_lasting,
@@ -255,7 +259,7 @@ impl ServeArgs {
             cache_bytes: u64::from(self.cache_mib) << 20,
             keyring_file: self.keyring_file,
             operator_token_file: self.operator_token_file,
-            environment: self.environment.unwrap_or_else(|| environment.to_owned()),
+            environment,
             listen: self.listen,
             side_listen: self.side_listen,
             reflection: self.reflection == Switch::On,
@@ -310,7 +314,7 @@ impl Config {
             },
             "keyring_file" => in_data_dir(&self.keyring_file, "keyring"),
             "operator_token_file" => in_data_dir(&self.operator_token_file, "operator.token"),
-            "environment" => self.environment.clone(),
+            "environment" => self.environment.as_str().to_owned(),
             "cores" => self.server.cores.to_string(),
             _ => return None,
         })

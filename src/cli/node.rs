@@ -11,6 +11,7 @@ use super::rows::Rows;
 use super::serve;
 use super::shell::Shell;
 use crate::config::{ServeArgs, Setting};
+use crate::domain::text::Environment;
 use crate::server::offline::{self, KeyNeed};
 use crate::store::open::{OpenError, Options, Place};
 
@@ -57,9 +58,10 @@ pub(crate) struct RecoverArgs {
         long,
         value_name = "NAME",
         env = "KEYWARD_ENVIRONMENT",
-        default_value = "production"
+        default_value = "production",
+        value_parser = Environment::parse
     )]
-    pub(crate) environment: String,
+    pub(crate) environment: Environment,
 }
 
 /// Look after the keyring, offline.
@@ -125,7 +127,7 @@ pub(crate) fn operator(args: &OperatorArgs, shell: &mut Shell<'_>) -> Result<Out
         .unwrap_or_else(|| args.data.data_dir.join("operator.token"));
     let made = offline::recover_operator(
         &args.data.place()?,
-        &args.environment,
+        args.environment.clone(),
         &file,
         serve::world(),
     );

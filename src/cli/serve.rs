@@ -56,7 +56,7 @@ async fn run(
         .map_err(local)?;
     let address = listeners.address().map_err(local)?;
     let side = listeners.side_address().map_err(local)?;
-    tracing::info!(%address, %side, data_dir = %data_dir.display(), environment = %config.environment, "listening");
+    tracing::info!(%address, %side, data_dir = %data_dir.display(), environment = config.environment.as_str(), "listening");
     if config.dev {
         let sample = dev::prepare(&node.desk).await?;
         let operator_file = token_file(config, data_dir);

@@ -2,23 +2,9 @@
 
 use std::time::Duration;
 
-const LONGEST_ENVIRONMENT: usize = 32;
-
 /// A time that can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OrOff(pub(super) Option<Duration>);
-
-/// A deployment's name: 1 to 32 of a-z, 0-9 and -. It is part of every token, between underscores.
-pub(super) fn environment(text: &str) -> Result<String, String> {
-    let fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=LONGEST_ENVIRONMENT).contains(&text.len()) && text.bytes().all(fit) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "must be 1 to {LONGEST_ENVIRONMENT} of a-z, 0-9 and -"
-        ))
-    }
-}
 
 /// A parser of times from `least` to `most`: a whole number and ms, s, m or h.
 pub(super) fn duration(
@@ -64,25 +50,6 @@ fn time(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_environment_is_up_to_32_of_its_letters() {
-        let longest = "a".repeat(LONGEST_ENVIRONMENT);
-        let too_long = "a".repeat(LONGEST_ENVIRONMENT + 1);
-        for (text, good) in [
-            ("production", true),
-            ("eu-1", true),
-            ("-", true),
-            (longest.as_str(), true),
-            (too_long.as_str(), false),
-            ("", false),
-            ("Prod", false),
-            ("a_b", false),
-            ("ä", false),
-        ] {
-            assert_eq!(environment(text).is_ok(), good, "{text:?}");
-        }
-    }
 
     #[test]
     fn a_time_is_a_whole_number_and_a_unit_within_its_bounds() {

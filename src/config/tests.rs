@@ -39,7 +39,7 @@ fn each_flag_has_the_variable_that_its_name_says() {
 fn nothing_said_is_a_lasting_store_on_this_machine_only() {
     let config = args(&[]).resolve().unwrap();
     assert_eq!(config.data_dir, Some("keyward-data".into()));
-    assert_eq!(config.environment, "production");
+    assert_eq!(config.environment.as_str(), "production");
     assert_eq!(config.listen, "127.0.0.1:50051".parse().unwrap());
     assert_eq!(config.side_listen, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(config.store, StoreKind::Sled);
@@ -67,7 +67,7 @@ fn a_value_out_of_its_range_is_refused_by_flag_and_rule() {
         (
             ["--environment", "Prod"],
             "--environment",
-            "1 to 32 of a-z, 0-9 and -",
+            "1 to 32 characters of a-z, 0-9 and -",
         ),
         (["--cores", "0"], "--cores", "1..=1024"),
         (

@@ -17,7 +17,6 @@ use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
-use crate::domain::text::Environment;
 use crate::marks::Marks;
 use crate::random::Random;
 use crate::registry::{Registry, sweep};
@@ -51,8 +50,6 @@ impl Node {
     /// Opens the store and builds everything on it. On an empty store the first operator is made, its token's text put into a
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
-        let environment =
-            Environment::parse(&config.environment).map_err(StartError::Environment)?;
         let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
         let directory =
             directory::follow::start(opened.store.reader()).map_err(StartError::Store)?;
@@ -63,7 +60,7 @@ impl Node {
             keyring: Arc::clone(&opened.keyring),
             clock: Arc::clone(&world.clock),
             random: world.random,
-            environment: environment.clone(),
+            environment: config.environment.clone(),
         };
         let first_operator = if opened.empty {
             Some(
@@ -80,7 +77,7 @@ impl Node {
         let validator = Validator::new(
             directory,
             opened.keyring,
-            environment,
+            config.environment.clone(),
             world.clock,
             Arc::clone(&marks),
         );
@@ -155,7 +152,6 @@ impl Node {
 /// Why a node does not start.
 #[derive(Debug)]
 pub enum StartError {
-    Environment(String),
     Open(OpenError),
     /// The store could not be read or written.
     Store(StoreError),
@@ -165,7 +161,6 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment(rule) => write!(f, "--environment {rule}"),
             Self::Open(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Operator(error) => error.fmt(f),

@@ -17,11 +17,10 @@ use crate::store::open::{self, OpenError, Place};
 /// Makes another operator on the store in a data directory, and puts its token into `file`.
 pub fn recover_operator(
     place: &Place,
-    environment: &str,
+    environment: Environment,
     file: &Path,
     world: World,
 ) -> Result<NewOperator, StartError> {
-    let environment = Environment::parse(environment).map_err(StartError::Environment)?;
     let opened =
         open::open(place, Arc::clone(&world.clock), &*world.random).map_err(StartError::Open)?;
     let directory = directory::follow::start(opened.store.reader()).map_err(StartError::Store)?;
