@@ -155,25 +155,13 @@ impl Key {
     /// Proves that a page token was made here.
     #[must_use]
     pub fn page_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
-        let framed: Vec<&[u8]> = lengths
-            .iter()
-            .zip(parts)
-            .flat_map(|(length, part)| [&length[..], part])
-            .collect();
-        finish(&self.page, &framed)
+        finish_framed(&self.page, parts)
     }
 
     /// Names a request or its payload without telling it: payloads may hold what is weak when hashed plainly.
     #[must_use]
     pub fn request_hash(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
-        let framed: Vec<&[u8]> = lengths
-            .iter()
-            .zip(parts)
-            .flat_map(|(length, part)| [&length[..], part])
-            .collect();
-        finish(&self.replay, &framed)
+        finish_framed(&self.replay, parts)
     }
 
     /// Encrypts what must be shown once more; `context` must be the same when it is opened.
@@ -224,6 +212,16 @@ impl fmt::Debug for Key {
 #[must_use]
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
+}
+
+/// A MAC over parts that cannot be moved across their borders: each follows its length.
+fn finish_framed(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
+    let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
+    let framed = lengths
+        .iter()
+        .zip(parts)
+        .flat_map(|(length, part)| [&length[..], part]);
+    finish(keyed, &framed.collect::<Vec<&[u8]>>())
 }
 
 fn finish(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
