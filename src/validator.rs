@@ -3,6 +3,7 @@
 //! A guesser learns nothing from the time that an answer takes: whatever is presented, one HMAC is made for each loaded key
 //! and compared with as many digests, dummies included.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq as _;
@@ -12,7 +13,7 @@ use crate::directory::{Directory, Member};
 use crate::domain::account::Account;
 use crate::domain::decision::{self, DenyReason, Question, Step, Subject, Unfound, Verdict};
 use crate::domain::grant::Grants;
-use crate::domain::id::{AccountId, TokenId};
+use crate::domain::id::AccountId;
 use crate::domain::limits;
 use crate::domain::operator::Scope;
 use crate::domain::presented::{self, Claim, Presented};
@@ -117,6 +118,12 @@ impl Validator {
         }
     }
 
+    /// The directory that decisions are made on.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// The time that this validator decides by.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -157,6 +164,31 @@ impl Validator {
             identity: found.ok().map(|(identity, _)| identity),
             steps,
             revision,
+        }
+    }
+
+    /// The operator that presents a token of the system account, or the verdict on whoever does not. It leaves marks as any
+    /// validation does.
+    pub fn authenticate(
+        &self,
+        presented: Option<Presented<'_>>,
+        address: Option<IpAddr>,
+    ) -> Result<Identity, Verdict> {
+        let question = Question {
+            client_address: address,
+            ..Question::default()
+        };
+        let ask = Ask {
+            presented,
+            scope: &Scope::Every,
+            account: Some(AccountId::SYSTEM),
+            question,
+            dry_run: false,
+        };
+        let answer = self.validate(&ask);
+        match (answer.verdict.reason, answer.identity) {
+            (None, Some(identity)) => Ok(identity),
+            _ => Err(answer.verdict),
         }
     }
 
@@ -343,46 +375,6 @@ impl Digests {
 
     fn current(&self) -> Digest {
         self.0[0].map_or(Digest::new([0; Digest::LENGTH]), |(_, digest)| digest)
-    }
-}
-
-/// The operator that presents a token of the system account, or why it is none. It counts nothing and leaves no mark but the
-/// first use of a pending secret.
-impl Validator {
-    pub fn authenticate(
-        &self,
-        presented: Option<Presented<'_>>,
-        address: Option<std::net::IpAddr>,
-    ) -> Result<Identity, Verdict> {
-        let question = Question {
-            client_address: address,
-            ..Question::default()
-        };
-        let ask = Ask {
-            presented,
-            scope: &Scope::Every,
-            account: Some(AccountId::SYSTEM),
-            question,
-            dry_run: false,
-        };
-        let answer = self.validate(&ask);
-        match (answer.verdict.reason, answer.identity) {
-            (None, Some(identity)) => Ok(identity),
-            _ => Err(answer.verdict),
-        }
-    }
-
-    /// The directory that decisions are made on.
-    #[must_use]
-    pub fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// The id in a presented text, for the log of a refused caller; never a secret.
-    #[must_use]
-    pub fn claimed_id(&self, presented: Option<Presented<'_>>) -> Option<TokenId> {
-        let claim = presented::read(presented).ok()?;
-        text::token_id_of(claim.text.as_str(), &self.environment).ok()
     }
 }
 

@@ -9,18 +9,15 @@ use super::convert::{page, request_id, required, token, validation};
 use super::gate::Caller;
 use super::proto;
 use super::proto::credential_service_server::CredentialService;
-use super::{Desk, status};
+use super::{Answer, Desk, status};
 use crate::domain::field;
 use crate::domain::limits;
 use crate::domain::token::Token;
 use crate::registry::Error;
-use crate::registry::replay::Once;
 use crate::store::backend::Revision;
 
 #[derive(Debug)]
 pub(super) struct Credentials(pub(super) Arc<Desk>);
-
-type Answer<T> = Result<Response<T>, Status>;
 
 impl Credentials {
     fn token(&self, token: &Token) -> Option<proto::Token> {
@@ -37,16 +34,6 @@ impl Credentials {
         let waited = tokio::time::timeout(limits::REVISION_PATIENCE, reached).await;
         waited.map_err(|_| status::revision_not_reached(wanted, directory.revision().0))
     }
-}
-
-/// The request as one that is to be done once, where it has a request id.
-pub(super) fn once(caller: &Caller, request_id: Option<String>, payload: Vec<u8>) -> Option<Once> {
-    request_id.map(|request_id| Once {
-        operator: caller.token.id,
-        method: caller.method,
-        request_id,
-        payload,
-    })
 }
 
 #[tonic::async_trait]
@@ -77,19 +64,13 @@ impl CredentialService for Credentials {
         let request = request.get_ref();
         let created = async {
             let new = token::new_token(request, "")?;
-            let once = once(
-                &caller,
-                request_id(&request.request_id)?,
-                request.encode_to_vec(),
-            );
+            let once = caller.once(request_id(&request.request_id)?, request.encode_to_vec());
             self.0
                 .registry
                 .create_token(&caller.call(), new, once)
                 .await
         };
-        let issued = created
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let issued = self.0.settle(&caller, created).await?;
         Ok(Response::new(proto::CreateTokenResponse {
             token: self.token(&issued.token),
             basic_authorization: token::basic_authorization(issued.token.id, &issued.secret),
@@ -102,16 +83,10 @@ impl CredentialService for Credentials {
         let request = request.get_ref();
         let rekeyed = async {
             let new = token::new_secret(request)?;
-            let once = once(
-                &caller,
-                request_id(&request.request_id)?,
-                request.encode_to_vec(),
-            );
+            let once = caller.once(request_id(&request.request_id)?, request.encode_to_vec());
             self.0.registry.rekey(&caller.call(), new, once).await
         };
-        let issued = rekeyed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let issued = self.0.settle(&caller, rekeyed).await?;
         let old_end = issued
             .token
             .replaced_good_until()
@@ -137,9 +112,7 @@ impl CredentialService for Credentials {
                 .complete_rekey(&caller.call(), request.token_id, request.etag)
                 .await
         };
-        let token = completed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, completed).await?;
         Ok(Response::new(proto::CompleteRekeyResponse {
             token: self.token(&token),
         }))
@@ -158,9 +131,7 @@ impl CredentialService for Credentials {
                 .cancel_rekey(&caller.call(), request.token_id, request.etag)
                 .await
         };
-        let token = cancelled
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, cancelled).await?;
         Ok(Response::new(proto::CancelRekeyResponse {
             token: self.token(&token),
         }))
@@ -175,15 +146,13 @@ impl CredentialService for Credentials {
         let imported = async {
             let (new, imported) = token::imported(request)?;
             let id = request.token.as_ref().map_or("", |token| &token.request_id);
-            let once = once(&caller, request_id(id)?, request.encode_to_vec());
+            let once = caller.once(request_id(id)?, request.encode_to_vec());
             self.0
                 .registry
                 .import_token(&caller.call(), new, imported, once)
                 .await
         };
-        let token = imported
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, imported).await?;
         Ok(Response::new(proto::ImportTokenResponse {
             token: self.token(&token),
         }))
@@ -199,7 +168,7 @@ impl CredentialService for Credentials {
             required("token_id", id)?;
             self.0.registry.get_token(&caller.call(), id).await
         };
-        let token = found.await.map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, found).await?;
         Ok(Response::new(proto::GetTokenResponse {
             token: self.token(&token),
         }))
@@ -224,9 +193,7 @@ impl CredentialService for Credentials {
                 .list_tokens(&caller.call(), &request.account_id, filter, page)
                 .await
         };
-        let paged = listed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let paged = self.0.settle(&caller, listed).await?;
         Ok(Response::new(proto::ListTokensResponse {
             tokens: paged
                 .items
@@ -249,9 +216,7 @@ impl CredentialService for Credentials {
                 .update_token(&caller.call(), named.id, named.etag, patch)
                 .await
         };
-        let token = updated
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, updated).await?;
         Ok(Response::new(proto::UpdateTokenResponse {
             token: self.token(&token),
         }))
@@ -278,9 +243,7 @@ impl CredentialService for Credentials {
                 )
                 .await
         };
-        let token = deactivated
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, deactivated).await?;
         Ok(Response::new(proto::DeactivateTokenResponse {
             token: self.token(&token),
         }))
@@ -299,9 +262,7 @@ impl CredentialService for Credentials {
                 .reactivate_token(&caller.call(), request.token_id, request.etag)
                 .await
         };
-        let token = reactivated
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let token = self.0.settle(&caller, reactivated).await?;
         Ok(Response::new(proto::ReactivateTokenResponse {
             token: self.token(&token),
         }))
@@ -325,9 +286,7 @@ impl CredentialService for Credentials {
                 )
                 .await
         };
-        deleted
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        self.0.settle(&caller, deleted).await?;
         Ok(Response::new(proto::DeleteTokenResponse {}))
     }
 }

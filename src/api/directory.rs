@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response};
 
-use super::Desk;
 use super::convert::{self, directory as wire, page, request_id, required};
-use super::credentials::once;
 use super::gate::Caller;
 use super::proto;
 use super::proto::directory_service_server::DirectoryService;
+use super::{Answer, Desk};
 
 #[derive(Debug)]
 pub(super) struct Directory(pub(super) Arc<Desk>);
-
-type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl DirectoryService for Directory {
@@ -27,19 +24,13 @@ impl DirectoryService for Directory {
         let request = request.get_ref();
         let created = async {
             let new = convert::account::new_account(request)?;
-            let once = once(
-                &caller,
-                request_id(&request.request_id)?,
-                request.encode_to_vec(),
-            );
+            let once = caller.once(request_id(&request.request_id)?, request.encode_to_vec());
             self.0
                 .registry
                 .create_account(&caller.call(), new, once)
                 .await
         };
-        let account = created
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let account = self.0.settle(&caller, created).await?;
         Ok(Response::new(proto::CreateAccountResponse {
             account: Some(convert::account::wire(&account)),
         }))
@@ -50,12 +41,9 @@ impl DirectoryService for Directory {
         request: Request<proto::GetAccountRequest>,
     ) -> Answer<proto::GetAccountResponse> {
         let caller = Caller::of(&request)?;
-        let found = self
-            .0
-            .registry
-            .get_account(&caller.call(), &request.get_ref().account_id)
-            .await;
-        let account = found.map_err(|error| self.0.refuse(&caller, error))?;
+        let (call, id) = (caller.call(), &request.get_ref().account_id);
+        let found = self.0.registry.get_account(&call, id);
+        let account = self.0.settle(&caller, found).await?;
         Ok(Response::new(proto::GetAccountResponse {
             account: Some(convert::account::wire(&account)),
         }))
@@ -77,9 +65,7 @@ impl DirectoryService for Directory {
             )?;
             self.0.registry.list_accounts(&caller.call(), page).await
         };
-        let paged = listed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let paged = self.0.settle(&caller, listed).await?;
         Ok(Response::new(proto::ListAccountsResponse {
             accounts: paged.items.iter().map(convert::account::wire).collect(),
             next_page_token: paged.next,
@@ -98,9 +84,7 @@ impl DirectoryService for Directory {
                 .update_account(&caller.call(), &named.id, named.etag, patch)
                 .await
         };
-        let account = updated
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let account = self.0.settle(&caller, updated).await?;
         Ok(Response::new(proto::UpdateAccountResponse {
             account: Some(convert::account::wire(&account)),
         }))
@@ -111,12 +95,9 @@ impl DirectoryService for Directory {
         request: Request<proto::CreateAccountKeyRequest>,
     ) -> Answer<proto::CreateAccountKeyResponse> {
         let caller = Caller::of(&request)?;
-        let created = self
-            .0
-            .registry
-            .create_account_key(&caller.call(), &request.get_ref().account_id)
-            .await;
-        let account = created.map_err(|error| self.0.refuse(&caller, error))?;
+        let (call, id) = (caller.call(), &request.get_ref().account_id);
+        let created = self.0.registry.create_account_key(&call, id);
+        let account = self.0.settle(&caller, created).await?;
         Ok(Response::new(proto::CreateAccountKeyResponse {
             account: Some(convert::account::wire(&account)),
         }))
@@ -130,15 +111,13 @@ impl DirectoryService for Directory {
         let request = request.get_ref();
         let created = async {
             let (new, id) = wire::new_principal(request)?;
-            let once = once(&caller, id, request.encode_to_vec());
+            let once = caller.once(id, request.encode_to_vec());
             self.0
                 .registry
                 .create_principal(&caller.call(), &request.account_id, new, once)
                 .await
         };
-        let principal = created
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let principal = self.0.settle(&caller, created).await?;
         Ok(Response::new(proto::CreatePrincipalResponse {
             principal: Some(wire::wire_principal(&principal)),
         }))
@@ -157,7 +136,7 @@ impl DirectoryService for Directory {
                 .get_principal(&caller.call(), &request.account_id, &request.principal_id)
                 .await
         };
-        let principal = found.await.map_err(|error| self.0.refuse(&caller, error))?;
+        let principal = self.0.settle(&caller, found).await?;
         Ok(Response::new(proto::GetPrincipalResponse {
             principal: Some(wire::wire_principal(&principal)),
         }))
@@ -187,9 +166,7 @@ impl DirectoryService for Directory {
                 .list_principals(&caller.call(), &request.account_id, only, page)
                 .await
         };
-        let paged = listed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let paged = self.0.settle(&caller, listed).await?;
         Ok(Response::new(proto::ListPrincipalsResponse {
             principals: paged.items.iter().map(wire::wire_principal).collect(),
             next_page_token: paged.next,
@@ -209,9 +186,7 @@ impl DirectoryService for Directory {
                 .update_principal(&call, &named.account_id, &named.id, named.etag, patch)
                 .await
         };
-        let principal = updated
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let principal = self.0.settle(&caller, updated).await?;
         Ok(Response::new(proto::UpdatePrincipalResponse {
             principal: Some(wire::wire_principal(&principal)),
         }))
@@ -225,15 +200,13 @@ impl DirectoryService for Directory {
         let request = request.get_ref();
         let created = async {
             let (new, id) = wire::new_role(request)?;
-            let once = once(&caller, id, request.encode_to_vec());
+            let once = caller.once(id, request.encode_to_vec());
             self.0
                 .registry
                 .create_role(&caller.call(), &request.account_id, new, once)
                 .await
         };
-        let role = created
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let role = self.0.settle(&caller, created).await?;
         Ok(Response::new(proto::CreateRoleResponse {
             role: Some(wire::wire_role(&role)),
         }))
@@ -252,7 +225,7 @@ impl DirectoryService for Directory {
                 .get_role(&caller.call(), &request.account_id, &request.role_id)
                 .await
         };
-        let role = found.await.map_err(|error| self.0.refuse(&caller, error))?;
+        let role = self.0.settle(&caller, found).await?;
         Ok(Response::new(proto::GetRoleResponse {
             role: Some(wire::wire_role(&role)),
         }))
@@ -276,9 +249,7 @@ impl DirectoryService for Directory {
                 .list_roles(&caller.call(), &request.account_id, page)
                 .await
         };
-        let paged = listed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let paged = self.0.settle(&caller, listed).await?;
         Ok(Response::new(proto::ListRolesResponse {
             roles: paged.items.iter().map(wire::wire_role).collect(),
             next_page_token: paged.next,
@@ -298,9 +269,7 @@ impl DirectoryService for Directory {
                 .update_role(&call, &named.account_id, &named.id, named.etag, patch)
                 .await
         };
-        let role = updated
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let role = self.0.settle(&caller, updated).await?;
         Ok(Response::new(proto::UpdateRoleResponse {
             role: Some(wire::wire_role(&role)),
         }))
@@ -320,9 +289,7 @@ impl DirectoryService for Directory {
                 .delete_role(&call, &request.account_id, &request.role_id, request.etag)
                 .await
         };
-        deleted
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        self.0.settle(&caller, deleted).await?;
         Ok(Response::new(proto::DeleteRoleResponse {}))
     }
 }

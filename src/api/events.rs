@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response};
 
-use super::Desk;
 use super::convert::{event as convert, page};
 use super::gate::Caller;
 use super::proto;
 use super::proto::event_service_server::EventService;
+use super::{Answer, Desk};
 use crate::registry::Error;
 
 #[derive(Debug)]
 pub(super) struct Events(pub(super) Arc<Desk>);
-
-type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl EventService for Events {
@@ -37,9 +35,7 @@ impl EventService for Events {
                 .list_events(&caller.call(), filter, page)
                 .await
         };
-        let paged = listed
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let paged = self.0.settle(&caller, listed).await?;
         Ok(Response::new(proto::ListEventsResponse {
             events: paged.items.into_iter().map(convert::wire).collect(),
             next_page_token: paged.next,
@@ -66,9 +62,7 @@ impl EventService for Events {
                 .verify_events(&caller.call(), from, to)
                 .await
         };
-        let verified = verified
-            .await
-            .map_err(|error| self.0.refuse(&caller, error))?;
+        let verified = self.0.settle(&caller, verified).await?;
         Ok(Response::new(convert::verified(verified)))
     }
 }

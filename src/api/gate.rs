@@ -26,6 +26,7 @@ use crate::domain::operator::{self, Operator, Scope};
 use crate::domain::presented::Presented;
 use crate::domain::token::Token;
 use crate::registry::Call;
+use crate::registry::replay::Once;
 
 /// An admitted caller, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -59,6 +60,17 @@ impl Caller {
         }
     }
 
+    /// The request as one that is to be done once, where it has a request id; `payload` is the whole of it.
+    pub(super) fn once(&self, request_id: Option<String>, payload: Vec<u8>) -> Option<Once> {
+        request_id.map(|request_id| Once {
+            operator: self.token.id,
+            method: self.method,
+            request_id,
+            payload,
+        })
+    }
+
+    /// The call as the registry takes it.
     pub(super) fn call(&self) -> Call {
         Call {
             operator: Operator::of(&self.token),

@@ -14,17 +14,20 @@ mod status;
 
 use std::sync::Arc;
 
-use tonic::Status;
 use tonic::service::Routes;
+use tonic::{Response, Status};
 
 use self::gate::{Caller, Gate};
 use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
-pub(crate) use self::status::DOMAIN as ERROR_DOMAIN;
+pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
 use crate::registry::events::{Denials, Denied};
 use crate::registry::{Error, Registry};
 use crate::validator::Validator;
+
+/// What a method of a service gives back.
+type Answer<T> = Result<Response<T>, Status>;
 
 /// What the services answer from.
 #[derive(Debug)]
@@ -42,6 +45,15 @@ impl Desk {
             validator,
             denials: Denials::default(),
         }
+    }
+
+    /// What a call came to, an error as its status.
+    async fn settle<T>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Status> {
+        work.await.map_err(|error| self.refuse(caller, error))
     }
 
     /// The status for an error; the audit log hears of an operator that asked for more than it may.

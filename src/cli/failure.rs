@@ -11,6 +11,7 @@ use tonic_types::StatusExt as _;
 
 use super::text::{escape_json, plain};
 use super::times::show_span;
+use crate::api::code_name;
 
 /// The header in which the server names the call, in its logs and events too.
 const CALL_ID: &str = "x-request-id";
@@ -94,17 +95,18 @@ impl Failure {
     }
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(name(Code::Unavailable), message)
+        Self::new(code_name(Code::Unavailable), message)
     }
 
     pub(crate) fn deadline(timeout: Duration) -> Self {
         let message = format!("no answer within {}", show_span(timeout));
-        Self::new(name(Code::DeadlineExceeded), message).with_hint("raise the limit with --timeout")
+        Self::new(code_name(Code::DeadlineExceeded), message)
+            .with_hint("raise the limit with --timeout")
     }
 
     /// An answer that breaks the contract.
     pub(crate) fn broken_answer(message: impl Into<String>) -> Self {
-        Self::new(name(Code::Internal), message)
+        Self::new(code_name(Code::Internal), message)
     }
 
     #[must_use]
@@ -121,7 +123,7 @@ impl Failure {
             Code::Cancelled,
             Code::Unknown,
         ]
-        .map(name)
+        .map(code_name)
         .contains(&self.code)
     }
 
@@ -206,7 +208,7 @@ impl From<Status> for Failure {
             hint: None,
         };
         Self {
-            code: name(status.code()),
+            code: code_name(status.code()),
             message: status.message().to_owned(),
             details: Box::new(details),
         }
@@ -233,29 +235,6 @@ fn violations<V>(
             }
         })
         .collect()
-}
-
-/// The code as the gRPC documents write it.
-fn name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]

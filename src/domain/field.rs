@@ -55,7 +55,7 @@ pub fn free_text(text: &str, most: usize) -> Result<String, Rule> {
     Ok(text.to_owned())
 }
 
-/// Text without spaces or control characters, as ids from outside are: 1 to `most` printable ASCII characters.
+/// An id from outside: 1 to `most` printable ASCII characters, spaces among them.
 pub fn printable(text: &str, most: usize) -> Result<String, Rule> {
     let fits = (1..=most).contains(&text.len())
         && text

@@ -214,16 +214,6 @@ pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// A MAC over parts that cannot be moved across their borders: each follows its length.
-fn finish_framed(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
-    let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
-    let framed = lengths
-        .iter()
-        .zip(parts)
-        .flat_map(|(length, part)| [&length[..], part]);
-    finish(keyed, &framed.collect::<Vec<&[u8]>>())
-}
-
 fn finish(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = keyed.clone();
     for part in parts {
@@ -233,6 +223,17 @@ fn finish(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
     let value = output.into();
     output.zeroize();
     value
+}
+
+/// The same over parts of any length: each goes after its length, so that none can pass for two.
+fn finish_framed(keyed: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
+    let lengths: Vec<_> = parts.iter().map(|part| length(part)).collect();
+    let framed: Vec<&[u8]> = lengths
+        .iter()
+        .zip(parts)
+        .flat_map(|(length, part)| [&length[..], part])
+        .collect();
+    finish(keyed, &framed)
 }
 
 fn length(part: &[u8]) -> [u8; 8] {

@@ -22,7 +22,7 @@ pub struct NewAccount {
     pub policy: Policy,
 }
 
-/// What UpdateAccount changes: a function of the account, so that a mask may name single values of the policy.
+/// What UpdateAccount changes. A mask may name single values of the policy.
 #[derive(Clone, Debug, Default)]
 pub struct AccountPatch {
     pub display_name: Option<String>,

@@ -1,7 +1,7 @@
 //! The use cases that change something, and the lists that operators read: a file a resource.
 //!
 //! A change is a function over a view of the store; it answers after the commit is durable and this node's directory has seen
-//! it, so that whoever made it reads its own writes. Who may call what is decided before (`api::operator`); what depends on
+//! it, so that whoever made it reads its own writes. Who may call what is decided before (`api::gate`); what depends on
 //! the account or the token is decided here.
 
 pub mod accounts;

@@ -145,8 +145,7 @@ impl Store {
 
     /// One record.
     pub async fn get<R: Record + Send + 'static>(&self, key: Key) -> Result<Option<R>, StoreError> {
-        let reader = self.reader.clone();
-        on_blocking_thread(move || reader.get(&key)).await
+        self.read(move |reader| reader.get(&key)).await
     }
 
     /// A page of records, with their keys.
@@ -165,8 +164,18 @@ impl Store {
         &self,
         wanted: Wanted,
     ) -> Result<Page<R>, StoreError> {
+        self.read(move |reader| reader.scan(&wanted)).await
+    }
+
+    /// Whatever a reader can be asked, on a thread that may block.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let reader = self.reader.clone();
-        on_blocking_thread(move || reader.scan(&wanted)).await
+        spawn_blocking(move || read(&reader))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Away("a read failed unexpectedly".into())))
     }
 
     /// Runs a change, perhaps more than once, and answers when what it wrote is durable. Nothing is written when it fails.
@@ -195,7 +204,7 @@ impl Store {
             .unwrap_or_else(|_| Err(StoreError::Away("it is shutting down".into()).into()))
     }
 
-    /// Reads from a thread that may block.
+    /// For reading from a thread that may block.
     #[must_use]
     pub fn reader(&self) -> &Reader {
         &self.reader
@@ -266,14 +275,6 @@ where
         // A caller that has gone away does not undo its change.
         let _ = self.reply.send(answer);
     }
-}
-
-async fn on_blocking_thread<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    spawn_blocking(read)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Away("a read failed unexpectedly".into())))
 }
 
 #[cfg(test)]

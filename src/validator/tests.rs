@@ -10,6 +10,7 @@ use crate::domain::decision::DenyReason::{
     WrongEnvironment,
 };
 use crate::domain::grant::Permission;
+use crate::domain::id::TokenId;
 use crate::domain::network::Network;
 use crate::domain::token::Access;
 use crate::registry::accounts::PolicyChange;

@@ -70,9 +70,7 @@ impl Registry {
             direction: Direction::Forward,
             limit,
         };
-        let reader = self.store.reader().clone();
-        let read = tokio::task::spawn_blocking(move || read(&reader, &wanted)).await;
-        let rows = read.map_err(|_| StoreError::Away("a read failed unexpectedly".into()))??;
+        let rows = self.store.read(move |reader| read(reader, &wanted)).await?;
         let now = self.clock.now();
         let keep =
             |token: &Option<Token>| token.as_ref().is_some_and(|token| filter.wants(token, now));

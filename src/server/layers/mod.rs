@@ -13,12 +13,9 @@ use deadline::DeadlineLayer;
 use errors::ErrorsLayer;
 use overload::OverloadLayer;
 use panic::PanicLayer;
-use tonic::Code;
 
+use crate::api::{ERROR_DOMAIN, code_name};
 use crate::config::ServerSettings;
-
-/// The domain of every `ErrorInfo`.
-const ERROR_DOMAIN: &str = crate::api::ERROR_DOMAIN;
 
 type All = (
     CallIdLayer,
@@ -39,29 +36,6 @@ pub(super) fn all(settings: &ServerSettings) -> All {
         OverloadLayer::new(settings.max_calls_per_core),
         DeadlineLayer::new(settings.max_deadline),
     )
-}
-
-/// A code as the gRPC specification writes it.
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@
 //! locked until sled's threads let go of it. Whether the rows are those that were written is for the layer above to find out,
 //! which is why the opened store is handed over as an `Opening`.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use super::aside::{self, Aside};
 use super::durable;
 use super::error::{Left, OpenError, Refusal};
 use super::handle::Handle;
+use crate::files;
 use crate::store::backend::{Fault, Revision};
 
 /// How a store is opened.
@@ -94,7 +94,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
         return Err(OpenError::NotDurable);
     }
     let untouched = |error| Refusal::Io(error).into_error(dir, Left::AsItWas);
-    let dir = &create(dir)
+    let dir = &files::create_private_directory(dir)
         .and_then(|()| dir.canonicalize())
         .map_err(untouched)?;
     let lock = lock(dir).map_err(|refusal| refusal.into_error(dir, Left::AsItWas))?;
@@ -174,23 +174,6 @@ fn wait_until_closed(dir: &Path) {
         thread::sleep(Duration::from_millis(5));
     }
 }
-
-/// Makes the directory where there is none, and what leads to it, so that a power cut does not lose it.
-fn create(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    create(parent)?;
-    DirBuilder::new().mode(OURS_ALONE).create(dir)?;
-    File::open(parent)?.sync_all()
-}
-
-/// The permissions of a directory that only this user enters.
-const OURS_ALONE: u32 = 0o700;
 
 fn lock(dir: &Path) -> Result<File, Refusal> {
     let file = File::open(dir).map_err(Refusal::Io)?;
