@@ -24,6 +24,8 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Makes the directory and those above it, readable by its owner alone, and makes their entries durable.
 pub(crate) fn create_private_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
+        // Whoever made it may have died before its entry was durable. A parent that may not be opened is somebody else's.
+        let _ = sync_directory(parent(path));
         return Ok(());
     }
     create_private_directory(parent(path))?;

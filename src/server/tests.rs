@@ -273,7 +273,7 @@ async fn a_request_of_the_largest_size_is_read_and_one_byte_more_is_refused() {
     let mut health = HealthClient::new(running.client().await);
     for (size, code) in [
         (MAX_REQUEST, Code::NotFound),
-        (MAX_REQUEST + 1, Code::OutOfRange),
+        (MAX_REQUEST + 1, Code::InvalidArgument),
     ] {
         let request = named(&"x".repeat(size - AROUND));
         let status = health.check(request).await.unwrap_err();
