@@ -51,19 +51,14 @@ impl Registry {
         once: Option<Once>,
     ) -> Result<Account, Error> {
         call.system_wide("create accounts")?;
-        let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
-        let given = new.id.clone();
-        let made_up = AccountId::parse(&random::local_id(&*random))
-            .expect("16 characters of a-z and 0-9 are an id");
-        self.commit(move |view| {
-            // A made-up id is no part of the request: its retries are kept under the system account.
-            let replay_account = given.clone().unwrap_or_else(AccountId::system);
-            if let Some(once) = &once
-                && let Some(answered) = once.answered::<Account>(view, &keyring, &replay_account)?
-            {
-                return Ok(answered.record);
-            }
-            let id = given.clone().unwrap_or_else(|| made_up.clone());
+        let call = call.clone();
+        // A made-up id is no part of the request: its retries are kept under the system account.
+        let replay_account = new.id.clone().unwrap_or_else(AccountId::system);
+        let id = new.id.unwrap_or_else(|| {
+            AccountId::parse(&random::local_id(&*self.random))
+                .expect("16 characters of a-z and 0-9 are an id")
+        });
+        self.commit_once(replay_account, once, move |view| {
             let name = key::account(id.as_str());
             if view.get::<Account>(&name)?.is_some() {
                 return Err(Error::AlreadyExists(Kind::Account, id.to_string()));
@@ -79,9 +74,6 @@ impl Registry {
             };
             view.put(name, &account)?;
             view.log(call.event(EventKind::AccountCreated, &id, id.as_str()));
-            if let Some(once) = &once {
-                once.keep(view, &keyring, &*random, &replay_account, &account, None)?;
-            }
             Ok(account)
         })
         .await

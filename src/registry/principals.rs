@@ -46,17 +46,13 @@ impl Registry {
         once: Option<Once>,
     ) -> Result<Principal, Error> {
         let account = call.account(named)?;
-        let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
-        let made_up = PrincipalId::parse(&random::local_id(&*random))
-            .expect("16 characters of a-z and 0-9 are an id");
-        self.commit(move |view| {
-            if let Some(once) = &once
-                && let Some(answered) = once.answered::<Principal>(view, &keyring, &account)?
-            {
-                return Ok(answered.record);
-            }
+        let call = call.clone();
+        let id = new.id.unwrap_or_else(|| {
+            PrincipalId::parse(&random::local_id(&*self.random))
+                .expect("16 characters of a-z and 0-9 are an id")
+        });
+        self.commit_once(account.clone(), once, move |view| {
             enabled_account(view, &account)?;
-            let id = new.id.clone().unwrap_or_else(|| made_up.clone());
             let name = key::principal(&account, &id);
             if view.get::<Principal>(&name)?.is_some() {
                 return Err(Error::AlreadyExists(Kind::Principal, id.to_string()));
@@ -78,9 +74,6 @@ impl Registry {
             count_roles(view, &account, &[], &principal.roles)?;
             view.put(name, &principal)?;
             view.log(call.event(EventKind::PrincipalCreated, &account, id.as_str()));
-            if let Some(once) = &once {
-                once.keep(view, &keyring, &*random, &account, &principal, None)?;
-            }
             Ok(principal)
         })
         .await

@@ -1,7 +1,7 @@
 //! Calls with a request id: the first answer is kept, sealed, in the commit of the change, and given again to a retry with the
 //! same payload for ten minutes.
 
-use super::Error;
+use super::{Error, Registry};
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::secret::SecretText;
 use crate::keyring::{Key, Keyring};
@@ -141,6 +141,35 @@ impl Once {
             Some(SecretText::new(text))
         };
         Ok(Answered { record, secret })
+    }
+}
+
+impl Registry {
+    /// Commits a change that makes a record, or gives the record that the same request made before. `account` is the one
+    /// that the answer is kept under.
+    pub(super) async fn commit_once<R, F>(
+        &self,
+        account: AccountId,
+        once: Option<Once>,
+        mut change: F,
+    ) -> Result<R, Error>
+    where
+        R: Record + Send + 'static,
+        F: FnMut(&mut View<'_>) -> Result<R, Error> + Send + 'static,
+    {
+        let (keyring, random) = (self.keyring.clone(), self.random.clone());
+        self.commit(move |view| {
+            let Some(once) = &once else {
+                return change(view);
+            };
+            if let Some(answered) = once.answered::<R>(view, &keyring, &account)? {
+                return Ok(answered.record);
+            }
+            let made = change(view)?;
+            once.keep(view, &keyring, &*random, &account, &made, None)?;
+            Ok(made)
+        })
+        .await
     }
 }
 

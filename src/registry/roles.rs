@@ -38,17 +38,13 @@ impl Registry {
         once: Option<Once>,
     ) -> Result<Role, Error> {
         let account = call.account(named)?;
-        let (call, keyring, random) = (call.clone(), self.keyring.clone(), self.random.clone());
-        let made_up = RoleId::parse(&random::local_id(&*random))
-            .expect("16 characters of a-z and 0-9 are an id");
-        self.commit(move |view| {
-            if let Some(once) = &once
-                && let Some(answered) = once.answered::<Role>(view, &keyring, &account)?
-            {
-                return Ok(answered.record);
-            }
+        let call = call.clone();
+        let id = new.id.unwrap_or_else(|| {
+            RoleId::parse(&random::local_id(&*self.random))
+                .expect("16 characters of a-z and 0-9 are an id")
+        });
+        self.commit_once(account.clone(), once, move |view| {
             enabled_account(view, &account)?;
-            let id = new.id.clone().unwrap_or_else(|| made_up.clone());
             let name = key::role(&account, &id);
             if view.get::<Role>(&name)?.is_some() {
                 return Err(Error::AlreadyExists(Kind::Role, id.to_string()));
@@ -63,9 +59,6 @@ impl Registry {
             };
             view.put(name, &role)?;
             view.log(call.event(EventKind::RoleCreated, &account, id.as_str()));
-            if let Some(once) = &once {
-                once.keep(view, &keyring, &*random, &account, &role, None)?;
-            }
             Ok(role)
         })
         .await

@@ -141,13 +141,7 @@ impl Registry {
             first,
             imported: Some(imported),
         };
-        let (keyring, random) = (self.keyring.clone(), self.random.clone());
-        self.commit(move |view| {
-            if let Some(once) = &once
-                && let Some(answered) = once.answered::<Token>(view, &keyring, &making.account)?
-            {
-                return Ok(answered.record);
-            }
+        self.commit_once(making.account.clone(), once, move |view| {
             for digest in &other_digests {
                 if view
                     .get::<Pointer>(&key::import(&making.account, digest))?
@@ -156,11 +150,7 @@ impl Registry {
                     return Err(Error::AlreadyExists(Kind::Token, "with this sha256".into()));
                 }
             }
-            let token = making.make(view, "token.", EventKind::TokenImported)?;
-            if let Some(once) = &once {
-                once.keep(view, &keyring, &*random, &making.account, &token, None)?;
-            }
-            Ok(token)
+            making.make(view, "token.", EventKind::TokenImported)
         })
         .await
     }
