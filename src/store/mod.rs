@@ -2,7 +2,7 @@
 //!
 //! A back end (`backend`: the trait; `memory`, `sled`) knows bytes only. What every store needs is built once above it: the
 //! committer that groups changes (`committer`, `view`), the protection of rows (`seal`, `anchor`), the form of records
-//! (`record`, `key`), and opening (`open`, `open_error`) with all checks (`verify`).
+//! (`record`, `key`), and opening (`open`) with all checks (`verify`).
 
 mod anchor;
 pub mod backend;
@@ -13,7 +13,6 @@ pub mod feed;
 pub mod key;
 pub mod memory;
 pub mod open;
-mod open_error;
 mod reader;
 pub mod record;
 pub mod seal;

@@ -1,9 +1,11 @@
 //! Opening a store: in which order its parts are made. What is checked is in `verify`, what is said of a refused one in
-//! `open_error`.
+//! `error`.
 //!
 //! A data directory holds `store/`, `anchor` and (unless it is kept elsewhere) `keyring`. They are made in the order keyring,
 //! anchor, store, so that a crash in between never leaves something that looks like a loss. A store that fails a check is
 //! refused and left as it was.
+
+mod error;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -25,8 +27,8 @@ use crate::keyring::Keyring;
 use crate::keyring::file as keyring_file;
 use crate::random::{self, Random};
 
-pub use super::open_error::OpenError;
 pub use super::sled::{Left, Options};
+pub use error::OpenError;
 
 /// Where a store is, and how it is opened.
 #[derive(Clone, Debug)]

@@ -61,7 +61,7 @@ const NODE_VERBS: [&str; 3] = ["src/cli/dev.rs", "src/cli/node.rs", "src/cli/ser
 const PLACES: [(&str, &[&str], &str); 12] = [
     (
         "sled::",
-        &["src/store/sled/", "src/store/open.rs"],
+        &["src/store/sled/", "src/store/open.rs", "src/store/open/"],
         "if sled goes, these go",
     ),
     (

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
-use super::backend::Revision;
-use super::seal::Corrupt;
-use super::sled::{Left, OpenError as SledError};
-use super::verify::{FORMAT, Fault};
 use crate::keyring::file::KeyringError;
+use crate::store::StoreError;
+use crate::store::backend::Revision;
+use crate::store::seal::Corrupt;
+use crate::store::sled::{Left, OpenError as SledError};
+use crate::store::verify::{FORMAT, Fault};
 
 /// Why a store was not opened. The text says what to do.
 #[derive(Debug)]
