@@ -1,9 +1,8 @@
 //! The command line: one binary, a file a verb group.
 //!
 //! Everything but `serve`, `config`, `operator` and `keyring` goes through the gRPC client, or speaks to no server at all
-//! (`context`, `completions`). A verb's
-//! flags come to one request of the contract (`request`, a pure function), its answer to a table or to JSON (`Record`),
-//! and its end to an exit code (`Outcome`, `Failure`).
+//! (`context`, `completions`). A verb's flags come to one request of the contract (`request`, a pure function), its answer to a
+//! table or to JSON (`Record`), and its end to an exit code (`Outcome`, `Failure`).
 
 // The verbs.
 mod account;

@@ -71,6 +71,42 @@ pub enum Activation {
 }
 
 impl Token {
+    /// A new token with its first secret, made as that was: it may do all that its principal may, from anywhere, and does not
+    /// expire.
+    #[must_use]
+    pub fn new(
+        id: TokenId,
+        account: AccountId,
+        name: String,
+        created_by: String,
+        first: Secret,
+    ) -> Self {
+        Self {
+            id,
+            account,
+            name,
+            description: String::new(),
+            principal: None,
+            access: Access::Full,
+            grants: Grants::default(),
+            networks: Vec::new(),
+            inactive: false,
+            deactivations: 0,
+            expire_time: None,
+            create_time: first.create_time,
+            created_by,
+            update_time: first.create_time,
+            rekey_time: None,
+            last_version: first.version,
+            secrets: vec![first],
+            labels: BTreeMap::new(),
+            generation: 1,
+            scope: None,
+            imported: false,
+            foreign_id: None,
+        }
+    }
+
     #[must_use]
     pub fn state(&self, now: Timestamp) -> TokenState {
         match self.expire_time {

@@ -40,29 +40,11 @@ impl Registry {
             hint: secret.hint(),
             create_time: now,
         };
+        let creator = Origin::keyward().actor;
         let token = Token {
-            id,
-            account: AccountId::system(),
-            name: name.to_owned(),
             description: "every keyward/ grant, all accounts".into(),
-            principal: None,
-            access: Access::Full,
             grants: every_operator_grant(),
-            networks: Vec::new(),
-            inactive: false,
-            deactivations: 0,
-            expire_time: None,
-            create_time: now,
-            created_by: Origin::keyward().actor,
-            update_time: now,
-            rekey_time: None,
-            secrets: vec![first],
-            last_version: 1,
-            labels: BTreeMap::new(),
-            generation: 1,
-            scope: None,
-            imported: false,
-            foreign_id: None,
+            ..Token::new(id, AccountId::system(), name.to_owned(), creator, first)
         };
         FirstOperator { token, secret }
     }

@@ -241,40 +241,34 @@ impl Making {
         let missing = || Error::NotFound(Kind::Account, new.scope.clone());
         let scope =
             (!new.scope.is_empty()).then(|| AccountId::parse(&new.scope).map_err(|_| missing()));
+        let first = Secret {
+            version: 1,
+            place: Place::Current,
+            digest: self.first.digest,
+            key: self.first.key,
+            foreign: self.first.foreign,
+            hint: self.first.hint.clone(),
+            create_time: now,
+        };
+        let foreign_id = |imported: &Imported| imported.foreign_id.clone();
         Ok(Token {
-            id: self.id,
-            account: self.account.clone(),
-            name: new.name.clone(),
             description: new.description.clone(),
             principal: new.principal.clone(),
             access: new.access,
             grants: new.grants.clone(),
             networks: new.networks.clone(),
-            inactive: false,
-            deactivations: 0,
             expire_time: end,
-            create_time: now,
-            created_by: self.call.origin.actor.clone(),
-            update_time: now,
-            rekey_time: None,
-            secrets: vec![Secret {
-                version: 1,
-                place: Place::Current,
-                digest: self.first.digest,
-                key: self.first.key,
-                foreign: self.first.foreign,
-                hint: self.first.hint.clone(),
-                create_time: now,
-            }],
-            last_version: 1,
             labels: new.labels.clone(),
-            generation: 1,
             scope: scope.transpose()?,
             imported: self.imported.is_some(),
-            foreign_id: self
-                .imported
-                .as_ref()
-                .and_then(|imported| imported.foreign_id.clone()),
+            foreign_id: self.imported.as_ref().and_then(foreign_id),
+            ..Token::new(
+                self.id,
+                self.account.clone(),
+                new.name.clone(),
+                self.call.origin.actor.clone(),
+                first,
+            )
         })
     }
 }
