@@ -3,16 +3,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use tonic::Request;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Channel;
-
+use super::client::Client;
+use super::connection::{Connection, Server, Token};
 use super::failure::Failure;
+use super::secrets::Source;
 use super::shell::Shell;
 use crate::api::Desk;
 use crate::api::proto;
-use crate::api::proto::credential_service_client::CredentialServiceClient;
 use crate::domain::account::Policy;
 use crate::domain::grant::{Grant, Grants};
 use crate::domain::id::AccountId;
@@ -25,6 +24,9 @@ use crate::registry::{Call, Error};
 const ACCOUNT: &str = "sample";
 /// What the sample token may do, as its grants say it.
 const GRANTS: [&str; 2] = ["dispatch", "tables/*:read,write"];
+
+/// How long one call to the server beside may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The sample token, good for `dispatch` and every table.
 #[derive(Debug)]
@@ -80,7 +82,8 @@ pub(crate) async fn show(
     sample: Sample,
     shell: &mut Shell<'_>,
 ) -> Result<(), Failure> {
-    let decisions = decide_twice(address, operator_file, &sample).await?;
+    let client = connect(address, operator_file, shell).await?;
+    let decisions = decide_twice(&client, &sample).await?;
     let text = render(address, operator_file, &sample, &decisions);
     let written = shell
         .stdout
@@ -127,97 +130,73 @@ With the command line:
 }
 
 /// An ALLOW and a DENY, asked over gRPC as anybody would.
-async fn decide_twice(
-    address: SocketAddr,
-    operator_file: &Path,
-    sample: &Sample,
-) -> Result<[String; 2], Failure> {
-    let mut client = Client::connect(address, operator_file).await?;
-    let allowed = client.validate(sample.secret.reveal()).await?;
+async fn decide_twice(client: &Client, sample: &Sample) -> Result<[String; 2], Failure> {
+    let allowed = validate(client, sample.secret.reveal()).await?;
     let request = proto::CreateTokenRequest {
         account_id: ACCOUNT.into(),
         name: "Soon deactivated".into(),
         ..Default::default()
     };
     let created = client
-        .inner
-        .create_token(client.operator.request(request))
+        .call(request, async |r| {
+            client.credentials().create_token(r).await
+        })
         .await?;
-    let created = created.into_inner();
-    let token_id = created.token.map(|token| token.id).unwrap_or_default();
     let request = proto::DeactivateTokenRequest {
-        token_id,
+        token_id: created.token.map(|token| token.id).unwrap_or_default(),
         why: "to show a denial".into(),
         ..Default::default()
     };
-    let deactivated = client
-        .inner
-        .deactivate_token(client.operator.request(request))
-        .await;
-    deactivated?;
-    let denied = client.validate(&created.secret).await?;
+    client
+        .call(request, async |r| {
+            client.credentials().deactivate_token(r).await
+        })
+        .await?;
+    let denied = validate(client, &created.secret).await?;
     Ok([allowed, denied])
 }
 
-struct Client {
-    inner: CredentialServiceClient<Channel>,
-    operator: Operator,
+/// A client that calls as the operator does.
+async fn connect(
+    address: SocketAddr,
+    operator_file: &Path,
+    shell: &mut Shell<'_>,
+) -> Result<Client, Failure> {
+    let source = Source::File(operator_file.to_owned());
+    let server = Server::parse(&address.to_string()).map_err(Failure::local)?;
+    Client::connect(Connection {
+        server,
+        token: Token::Given(source.read("operator token", shell)?),
+        timeout: PATIENCE,
+    })
+    .await
 }
 
-/// The header that makes a request an operator's.
-struct Operator(MetadataValue<Ascii>);
-
-impl Operator {
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
-        request
-    }
-}
-
-impl Client {
-    async fn connect(address: SocketAddr, operator_file: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(operator_file)
-            .map_err(|error| Failure::local(error.to_string()))?;
-        let header = format!("Bearer {}", text.trim()).parse::<MetadataValue<Ascii>>();
-        let mut header = header.map_err(|error| Failure::local(error.to_string()))?;
-        header.set_sensitive(true);
-        let inner = CredentialServiceClient::connect(format!("http://{address}")).await;
-        let inner = inner.map_err(|error| Failure::local(error.to_string()))?;
-        Ok(Self {
-            inner,
-            operator: Operator(header),
+/// The decision on a text that is to dispatch, in a line.
+async fn validate(client: &Client, text: &str) -> Result<String, Failure> {
+    let request = proto::ValidateCredentialsRequest {
+        presented: Some(proto::validate_credentials_request::Presented::Token(
+            text.to_owned(),
+        )),
+        required: Some(proto::Permission {
+            resource: "dispatch".into(),
+            action: String::new(),
+        }),
+        ..Default::default()
+    };
+    let answer = client
+        .call(request, async |r| {
+            client.credentials().validate_credentials(r).await
         })
-    }
-
-    /// The decision on a text that is to dispatch, in a line.
-    async fn validate(&mut self, text: &str) -> Result<String, Failure> {
-        let request = proto::ValidateCredentialsRequest {
-            presented: Some(proto::validate_credentials_request::Presented::Token(
-                text.to_owned(),
-            )),
-            required: Some(proto::Permission {
-                resource: "dispatch".into(),
-                action: String::new(),
-            }),
-            ..Default::default()
-        };
-        let answer = self
-            .inner
-            .validate_credentials(self.operator.request(request))
-            .await;
-        let answer = answer?.into_inner();
-        let word = |name: &'static str, prefix: &str| name.trim_start_matches(prefix).to_owned();
-        let decision = word(answer.decision().as_str_name(), "DECISION_");
-        let reason = word(answer.reason().as_str_name(), "DENY_REASON_");
-        Ok(match answer.decision() {
-            proto::Decision::Allow => format!(
-                "{decision} ({} of account {})",
-                answer.token_name, answer.account_id
-            ),
-            _ => format!("{decision} {reason} ({})", answer.detail),
-        })
-    }
+        .await?;
+    let word = |name: &'static str, prefix: &str| name.trim_start_matches(prefix).to_owned();
+    let decision = word(answer.decision().as_str_name(), "DECISION_");
+    let reason = word(answer.reason().as_str_name(), "DENY_REASON_");
+    Ok(match answer.decision() {
+        proto::Decision::Allow => format!(
+            "{decision} ({} of account {})",
+            answer.token_name, answer.account_id
+        ),
+        _ => format!("{decision} {reason} ({})", answer.detail),
+    })
 }
