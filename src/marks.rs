@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -11,13 +12,13 @@ use crate::domain::secret::{Digest, KeyId};
 use crate::domain::time::Timestamp;
 
 /// Marks that wait at the most; more are dropped.
-pub const WAITING: usize = 10_000;
+const WAITING: usize = 10_000;
 /// Marks taken at once, at the most: they fit into one commit of the store, so that a first use does not wait behind thousands.
-pub const TAKEN: usize = 256;
+const TAKEN: usize = 256;
 /// Secrets whose misuse is remembered, so that it is not reported again within `REPORT_EVERY`.
-pub const REPORTED: usize = 10_000;
+const REPORTED: usize = 10_000;
 /// How often the use of one superseded secret is reported.
-pub const REPORT_EVERY: std::time::Duration = std::time::Duration::from_secs(3_600);
+const REPORT_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What was seen of a secret.
 #[derive(Clone, PartialEq, Eq, Debug)]
