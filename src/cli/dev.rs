@@ -105,7 +105,7 @@ fn render(
     let [allowed, denied] = decisions;
     format!(
         "\
-Keyward runs for development on {address}, environment dev.
+Keyward runs for development on {address}.
 
 operator token: {file}
 sample account: {ACCOUNT}

@@ -24,10 +24,8 @@ use crate::keyring::Keyring;
 const GROUP: usize = 256;
 /// How often a group is run again when somebody else commits first.
 const TRIES: usize = 16;
-/// How far behind the store the anchor may be.
+/// How far behind the store the anchor may be, and how often a failed back end is asked to come back.
 const ANCHOR_LAG: Duration = Duration::from_millis(500);
-/// The pause between attempts to bring a failed back end back.
-const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 /// Events of one commit, at the most: what a sequence number has room for.
 const EVENTS: u64 = 1 << 16;
 
@@ -257,8 +255,7 @@ impl Committer {
                 );
             }
             Err(error) => {
-                tracing::warn!(%error, "the store is not back yet");
-                std::thread::sleep(REOPEN_PAUSE);
+                tracing::debug!(%error, "the store is not back yet");
             }
         }
     }
