@@ -45,6 +45,8 @@ pub(super) enum Place {
 pub(super) struct State {
     pub(super) description: String,
     pub(super) inactive: bool,
+    /// It was deactivated at some time: what made it is not answered again.
+    pub(super) ever_inactive: bool,
     /// By version.
     pub(super) secrets: BTreeMap<u32, Place>,
 }
@@ -62,6 +64,7 @@ impl State {
         Self {
             description: String::new(),
             inactive: false,
+            ever_inactive: false,
             secrets: [(1, Place::Current)].into(),
         }
     }
@@ -118,7 +121,7 @@ impl State {
                 );
             }
             Change::Describe(text) => next.description.clone_from(text),
-            Change::Deactivate => next.inactive = true,
+            Change::Deactivate => (next.inactive, next.ever_inactive) = (true, true),
             Change::Reactivate => next.inactive = false,
             Change::Delete => return None,
         }

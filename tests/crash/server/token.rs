@@ -113,7 +113,7 @@ impl Token {
         // The first answer is given again for as long as it is still true.
         let untouched = state
             .as_ref()
-            .is_some_and(|state| state.newest() == 1 && !state.inactive);
+            .is_some_and(|state| state.newest() == 1 && !state.ever_inactive);
         if let (Some(making), true) = (making, untouched)
             && repeat
         {
