@@ -201,9 +201,14 @@ impl Committer {
         ))
     }
 
-    fn reload_head(&mut self) -> Result<(), StoreError> {
+    /// The head row as it is stored; `None` where nothing was ever committed.
+    fn stored_head(&self) -> Result<Option<Head>, StoreError> {
         let row = self.backend.get(key::HEAD)?;
-        if let Some(head) = super::verify::read_head(&self.keyring, row.as_ref())? {
+        Ok(super::verify::read_head(&self.keyring, row.as_ref())?)
+    }
+
+    fn reload_head(&mut self) -> Result<(), StoreError> {
+        if let Some(head) = self.stored_head()? {
             self.head = head;
         }
         Ok(())
@@ -229,24 +234,7 @@ impl Committer {
         if *self.condition.borrow() == Condition::Writable {
             return;
         }
-        let back = self
-            .backend
-            .reopen()
-            .map_err(StoreError::from)
-            .and_then(|()| {
-                let known = self.head.revision;
-                self.reload_head()?;
-                let found = self.head.revision;
-                if found == known || found == known.next() {
-                    Ok(())
-                } else {
-                    Err(StoreError::Away(format!(
-                        "it came back at revision {}, not {}",
-                        found.0, known.0
-                    )))
-                }
-            });
-        match back {
+        match self.come_back() {
             Ok(()) => {
                 self.condition.send_replace(Condition::Writable);
                 tracing::info!(
@@ -258,6 +246,20 @@ impl Committer {
                 tracing::debug!(%error, "the store is not back yet");
             }
         }
+    }
+
+    /// What is found is believed only if it is: a head that is refused must be refused again at the next attempt.
+    fn come_back(&mut self) -> Result<(), StoreError> {
+        self.backend.reopen()?;
+        let found = self.stored_head()?;
+        let at = found.as_ref().map_or(Revision(0), |head| head.revision);
+        let known = self.head.revision;
+        if at != known && at != known.next() {
+            let why = format!("it came back at revision {}, not {}", at.0, known.0);
+            return Err(StoreError::Away(why));
+        }
+        self.head = found.unwrap_or_else(|| self.head.clone());
+        Ok(())
     }
 
     fn write_anchor(&mut self) {
@@ -277,6 +279,59 @@ impl From<Fault> for StoreError {
                 key: "?".into(),
                 wrong: why,
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::MemoryBackend;
+    use crate::store::tests::{add, clock, keyring, over};
+
+    /// A committer that knows a head of revision `known`, over a store that is at revision 1, or was emptied.
+    fn committer(known: u64, emptied: bool) -> Committer {
+        let backend = Arc::new(MemoryBackend::new());
+        add(&over(&backend).unwrap(), "n", 1).unwrap();
+        let row = backend.get(key::HEAD).unwrap();
+        let head = super::super::verify::read_head(&keyring(), row.as_ref());
+        let backend = if emptied {
+            Arc::new(MemoryBackend::new())
+        } else {
+            backend
+        };
+        Committer {
+            backend,
+            keyring: keyring(),
+            clock: clock(),
+            head: Head {
+                revision: Revision(known),
+                ..head.unwrap().unwrap()
+            },
+            anchor: None,
+            condition: watch::Sender::new(Condition::ReadOnly("a test".into())),
+        }
+    }
+
+    #[test]
+    fn a_store_that_comes_back_as_another_is_refused_however_often_it_is_asked() {
+        for (known, emptied, taken_back) in [
+            (0, false, true),
+            (1, false, true),
+            (2, false, false),
+            (5, false, false),
+            (1, true, false),
+            (5, true, false),
+        ] {
+            let mut committer = committer(known, emptied);
+            for attempt in 1..=3 {
+                committer.heal();
+                let writable = *committer.condition.borrow() == Condition::Writable;
+                assert_eq!(
+                    writable, taken_back,
+                    "known {known}, emptied {emptied}, attempt {attempt}"
+                );
+            }
         }
     }
 }

@@ -21,11 +21,11 @@ pub(super) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(Timestamp::from_millis(1_000_000)))
 }
 
-fn keyring() -> Arc<Keyring> {
+pub(super) fn keyring() -> Arc<Keyring> {
     Arc::new(Keyring::generate(&SeededRandom::new(9)))
 }
 
-fn over(backend: &Arc<MemoryBackend>) -> Result<Store, OpenError> {
+pub(super) fn over(backend: &Arc<MemoryBackend>) -> Result<Store, OpenError> {
     let backend: Arc<dyn Backend> = Arc::clone(backend) as _;
     open_backend(backend, keyring(), clock(), &SeededRandom::new(1)).map(|opened| opened.store)
 }
