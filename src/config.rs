@@ -18,7 +18,10 @@ use crate::domain::text::Environment;
 use parse::{duration, optional_duration};
 
 const DATA_DIR: &str = "keyward-data";
-const ENVIRONMENT: &str = "production";
+/// The deployment's name where none is given.
+pub const ENVIRONMENT: &str = "production";
+/// The first operator's token, in the data directory where no other place is given.
+pub const OPERATOR_TOKEN: &str = "operator.token";
 const DEV_ENVIRONMENT: &str = "dev";
 
 /// What can be said on the command line of `serve`, or in the environment.
@@ -313,7 +316,7 @@ impl Config {
                 None => "a temporary directory".to_owned(),
             },
             "keyring_file" => in_data_dir(&self.keyring_file, "keyring"),
-            "operator_token_file" => in_data_dir(&self.operator_token_file, "operator.token"),
+            "operator_token_file" => in_data_dir(&self.operator_token_file, OPERATOR_TOKEN),
             "environment" => self.environment.as_str().to_owned(),
             "cores" => self.server.cores.to_string(),
             _ => return None,

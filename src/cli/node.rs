@@ -10,7 +10,7 @@ use super::output::{Format, OutputArgs};
 use super::rows::Rows;
 use super::serve;
 use super::shell::Shell;
-use crate::config::{ServeArgs, Setting};
+use crate::config::{ENVIRONMENT, OPERATOR_TOKEN, ServeArgs, Setting};
 use crate::domain::text::Environment;
 use crate::server::offline::{self, KeyNeed};
 use crate::store::open::{OpenError, Options, Place};
@@ -58,7 +58,7 @@ pub(crate) struct RecoverArgs {
         long,
         value_name = "NAME",
         env = "KEYWARD_ENVIRONMENT",
-        default_value = "production",
+        default_value = ENVIRONMENT,
         value_parser = Environment::parse
     )]
     pub(crate) environment: Environment,
@@ -124,7 +124,7 @@ pub(crate) fn operator(args: &OperatorArgs, shell: &mut Shell<'_>) -> Result<Out
     let file = args
         .operator_token_file
         .clone()
-        .unwrap_or_else(|| args.data.data_dir.join("operator.token"));
+        .unwrap_or_else(|| args.data.data_dir.join(OPERATOR_TOKEN));
     let made = offline::recover_operator(
         &args.data.place()?,
         args.environment.clone(),

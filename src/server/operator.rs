@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
+use crate::config::{Config, OPERATOR_TOKEN};
 use crate::domain::id::TokenId;
 use crate::domain::text;
 use crate::files;
@@ -47,7 +47,7 @@ pub fn token_file(config: &Config, data_dir: &Path) -> PathBuf {
     config
         .operator_token_file
         .clone()
-        .unwrap_or_else(|| data_dir.join("operator.token"))
+        .unwrap_or_else(|| data_dir.join(OPERATOR_TOKEN))
 }
 
 /// Makes an operator. The text is in its file before the token is committed: a crash in between leaves a text that is good
