@@ -51,9 +51,11 @@ impl Follower {
                 Ok(Some(changed)) => directory.apply(&changed).map_err(StoreError::from),
                 Err(Gone) => self.reload(&directory),
             };
-            lost = taken_in.is_err();
+            let was_lost = std::mem::replace(&mut lost, taken_in.is_err());
             if let Err(error) = taken_in {
-                tracing::error!(%error, "the directory cannot follow the store; it will be loaded anew");
+                if !was_lost {
+                    tracing::error!(%error, "the directory cannot follow the store; it stays as it is until it can be loaded anew");
+                }
                 std::thread::sleep(PATIENCE);
             }
         }

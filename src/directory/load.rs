@@ -32,6 +32,14 @@ impl Directory {
     /// deactivated or deleted while nobody listened is refused before anything else is put right.
     pub(super) fn load(&self, store: &Reader) -> Result<(), StoreError> {
         let revision = store.revision();
+        let seen = self.revision();
+        if revision < seen {
+            let why = format!(
+                "it is at revision {}, and this node has seen {}",
+                revision.0, seen.0
+            );
+            return Err(StoreError::Away(why));
+        }
         let fresh = Self::default();
         for family in [
             key::ACCOUNTS,

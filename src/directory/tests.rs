@@ -117,3 +117,25 @@ fn a_directory_follows_what_was_there_before_and_what_comes_after() {
     );
     assert!(directory.revision() >= revision);
 }
+
+#[test]
+fn a_store_older_than_what_was_seen_is_not_loaded() {
+    let api = PrincipalId::parse("api").unwrap();
+    let older = store();
+    put(&older, key::principal(&account(), &api), principal());
+    let newer = store();
+    let mut disabled = principal();
+    disabled.state = PrincipalState::Disabled;
+    put(&newer, key::principal(&account(), &api), principal());
+    put(&newer, key::principal(&account(), &api), disabled);
+    let directory = Directory::default();
+    let state = || directory.member(&account(), &api).unwrap().principal.state;
+    directory.load(newer.reader()).unwrap();
+    assert!(matches!(
+        directory.load(older.reader()),
+        Err(StoreError::Away(_))
+    ));
+    assert_eq!(state(), PrincipalState::Disabled, "nothing is revived");
+    assert_eq!(directory.revision(), newer.reader().revision());
+    directory.load(newer.reader()).unwrap();
+}
