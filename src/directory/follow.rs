@@ -4,22 +4,28 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Directory;
+use super::{Directory, Observer, Touched};
 use crate::store::backend::Gone;
-use crate::store::{Changes, Reader, StoreError};
+use crate::store::{Changed, Changes, Reader, StoreError};
 
 /// How long the follower waits for a commit before it looks whether anybody still needs the directory.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A directory with everything that is in the store, and a thread that keeps it so for as long as it is held.
-pub fn start(store: &Reader) -> Result<Arc<Directory>, StoreError> {
+/// The observers hear of every commit from now on.
+pub fn start(
+    store: &Reader,
+    observers: Vec<Arc<dyn Observer>>,
+) -> Result<Arc<Directory>, StoreError> {
     let directory = Arc::new(Directory::default());
-    directory.load(store)?;
+    let revision = directory.load(store)?;
+    directory.seen(revision);
     let changes = store.follow(directory.revision());
     let follower = Follower {
         directory: Arc::downgrade(&directory),
         changes,
         store: store.clone(),
+        observers,
     };
     let started = std::thread::Builder::new()
         .name("directory".into())
@@ -32,6 +38,7 @@ struct Follower {
     directory: Weak<Directory>,
     changes: Changes,
     store: Reader,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Follower {
@@ -48,7 +55,7 @@ impl Follower {
             };
             let taken_in = match next {
                 Ok(None) => Ok(()),
-                Ok(Some(changed)) => directory.apply(&changed).map_err(StoreError::from),
+                Ok(Some(changed)) => self.take_in(&directory, &changed),
                 Err(Gone) => self.reload(&directory),
             };
             let was_lost = std::mem::replace(&mut lost, taken_in.is_err());
@@ -61,8 +68,22 @@ impl Follower {
         }
     }
 
+    fn take_in(&self, directory: &Directory, changed: &Changed) -> Result<(), StoreError> {
+        directory.apply(changed)?;
+        let touched = Touched::by(changed);
+        for observer in &self.observers {
+            observer.touched(&touched);
+        }
+        directory.seen(changed.revision);
+        Ok(())
+    }
+
     fn reload(&mut self, directory: &Directory) -> Result<(), StoreError> {
-        directory.load(&self.store)?;
+        let revision = directory.load(&self.store)?;
+        for observer in &self.observers {
+            observer.reloaded(revision);
+        }
+        directory.seen(revision);
         self.changes = self.store.follow(directory.revision());
         tracing::info!(
             revision = directory.revision().0,

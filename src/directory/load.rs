@@ -9,7 +9,7 @@ use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use crate::domain::principal::Principal;
 use crate::domain::role::Role;
 use crate::domain::token::Token;
-use crate::store::backend::{Direction, Key};
+use crate::store::backend::{Direction, Key, Revision};
 use crate::store::key;
 use crate::store::record::{Pointer, Record};
 use crate::store::seal::Corrupt;
@@ -19,18 +19,22 @@ use crate::store::{Changed, Reader, StoreError, Wanted};
 const PAGE: usize = 1_000;
 
 impl Directory {
-    /// Takes in one commit. A reader may see part of it until `revision` says that all of it is there.
+    /// Takes in one commit. A reader may see part of it until `seen` says that all of it is there.
     pub(super) fn apply(&self, changed: &Changed) -> Result<(), Corrupt> {
         for (name, payload) in &changed.rows {
             self.set(name, payload.as_deref())?;
         }
-        self.revision.send_replace(changed.revision);
         Ok(())
+    }
+
+    /// All of a commit is there.
+    pub(super) fn seen(&self, revision: Revision) {
+        self.revision.send_replace(revision);
     }
 
     /// Everything in the store, in place of what is here. What is gone from the store goes first from here: a token that was
     /// deactivated or deleted while nobody listened is refused before anything else is put right.
-    pub(super) fn load(&self, store: &Reader) -> Result<(), StoreError> {
+    pub(super) fn load(&self, store: &Reader) -> Result<Revision, StoreError> {
         let revision = store.revision();
         let seen = self.revision();
         if revision < seen {
@@ -51,8 +55,7 @@ impl Directory {
             fresh.load_family(store, family)?;
         }
         self.replace_with(&fresh);
-        self.revision.send_replace(revision);
-        Ok(())
+        Ok(revision)
     }
 
     fn load_family(&self, store: &Reader, family: &[u8]) -> Result<(), StoreError> {

@@ -4,11 +4,14 @@
 
 pub mod follow;
 mod load;
+mod touched;
 
 use std::sync::Arc;
 
 use papaya::HashMap;
 use tokio::sync::watch;
+
+pub use touched::{Observer, Touched};
 
 use crate::domain::account::Account;
 use crate::domain::decision::Standing;

@@ -51,8 +51,8 @@ impl Node {
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
         let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
-        let directory =
-            directory::follow::start(opened.store.reader()).map_err(StartError::Store)?;
+        let directory = directory::follow::start(opened.store.reader(), Vec::new())
+            .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
         let registry = Registry {
             store: opened.store.clone(),

@@ -23,7 +23,8 @@ pub fn recover_operator(
 ) -> Result<NewOperator, StartError> {
     let opened =
         open::open(place, Arc::clone(&world.clock), &*world.random).map_err(StartError::Open)?;
-    let directory = directory::follow::start(opened.store.reader()).map_err(StartError::Store)?;
+    let directory =
+        directory::follow::start(opened.store.reader(), Vec::new()).map_err(StartError::Store)?;
     let registry = Registry {
         store: opened.store.clone(),
         directory,
