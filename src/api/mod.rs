@@ -5,6 +5,7 @@
 pub mod call_id;
 mod convert;
 mod credentials;
+mod decide;
 mod directory;
 mod events;
 mod gate;
@@ -22,6 +23,7 @@ use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
 pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
+use crate::meter::Meter;
 use crate::registry::events::{Denials, Denied};
 use crate::registry::{Error, Registry};
 use crate::validator::Validator;
@@ -34,15 +36,17 @@ type Answer<T> = Result<Response<T>, Status>;
 pub struct Desk {
     pub registry: Registry,
     pub validator: Validator,
+    pub meter: Arc<Meter>,
     denials: Denials,
 }
 
 impl Desk {
     #[must_use]
-    pub fn new(registry: Registry, validator: Validator) -> Self {
+    pub fn new(registry: Registry, validator: Validator, meter: Arc<Meter>) -> Self {
         Self {
             registry,
             validator,
+            meter,
             denials: Denials::default(),
         }
     }

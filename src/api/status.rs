@@ -149,7 +149,10 @@ pub(super) fn unauthenticated(reason: DenyReason) -> Status {
         | DenyReason::PrincipalDisabled
         | DenyReason::AccountDisabled
         | DenyReason::PermissionDenied
-        | DenyReason::ReadOnly => (
+        | DenyReason::ReadOnly
+        | DenyReason::TooManyConnections
+        | DenyReason::RateLimited
+        | DenyReason::QuotaExceeded => (
             "UNKNOWN",
             "there is no such operator's token, or its secret does not match",
         ),
@@ -183,6 +186,14 @@ pub(super) fn revision_not_reached(wanted: u64, at: u64) -> Status {
     unavailable(
         "REVISION_NOT_REACHED",
         format!("min_revision is {wanted}, and this node is at {at}"),
+    )
+}
+
+/// The day has calls left, and none could be leased in time to hand one out.
+pub(super) fn calls_not_leased() -> Status {
+    unavailable(
+        "CALLS_NOT_LEASED",
+        "the account's daily calls are counted in the store, which did not answer in time".into(),
     )
 }
 

@@ -67,6 +67,10 @@ pub(crate) struct ValidateArgs {
     #[arg(long, value_name = "REVISION")]
     min_revision: Option<u64>,
 
+    /// Calls that the request counts for.
+    #[arg(long, value_name = "CALLS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    cost: u32,
+
     /// Tell every rule's step, and mark nothing as used.
     #[arg(long)]
     dry_run: bool,
@@ -112,6 +116,7 @@ impl ValidateArgs {
             account_key: self.account_key.clone().unwrap_or_default(),
             required,
             client_address: self.client_address.clone().unwrap_or_default(),
+            cost: self.cost,
             dry_run: self.dry_run,
             min_revision: self.min_revision.unwrap_or_default(),
             account_id: self.account.clone().unwrap_or_default(),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 
 use super::operator::{self, MakeError, NewOperator};
@@ -18,8 +18,9 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
 use crate::marks::Marks;
+use crate::meter::Meter;
 use crate::random::Random;
-use crate::registry::{Registry, sweep};
+use crate::registry::Registry;
 use crate::store::open::{self, OpenError, Opened, Options, Place};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
@@ -41,6 +42,7 @@ pub struct Node {
     /// Made on this start, because the store was empty.
     pub first_operator: Option<NewOperator>,
     marks: Arc<Marks>,
+    meter: Arc<Meter>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
     _lock: Option<std::fs::File>,
@@ -81,11 +83,13 @@ impl Node {
             world.clock,
             Arc::clone(&marks),
         );
-        let desk = Arc::new(Desk::new(registry, validator));
+        let meter = Arc::new(Meter::default());
+        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter)));
         Ok(Self {
             desk,
             first_operator,
             marks,
+            meter,
             store: opened.store,
             _lock: opened.lock,
         })
@@ -101,6 +105,8 @@ impl Node {
         let health = Health::new();
         let mut background = JoinSet::new();
         self.start_background(&mut background, &health);
+        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.meter));
+        let leases = tokio::spawn(async move { registry.fetch_leases(&meter.quotas).await });
         let (desk, reflected) = (Arc::clone(&self.desk), config.reflection);
         let main = move || {
             let routes = api::routes(&desk, MAX_REQUEST);
@@ -123,7 +129,10 @@ impl Node {
         )
         .await;
         background.shutdown().await;
-        let Self { desk, store, .. } = self;
+        let Self {
+            desk, meter, store, ..
+        } = self;
+        give_back(&desk.registry, &meter, leases).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!("the store is still in use; what was acknowledged is durable");
@@ -131,12 +140,13 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, kept answers swept, and health told of the store's condition.
+    /// What runs beside the calls: marks are committed, leases fetched, what has ended swept, and health told of the store's
+    /// condition.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let desk = Arc::clone(&self.desk);
-        background.spawn(async move { sweep(&desk.registry).await });
+        background.spawn(async move { desk.registry.sweep().await });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
@@ -146,6 +156,18 @@ impl Node {
                 }
             }
         });
+    }
+}
+
+/// Gives back the calls that were leased and not handed out, once the last lease has arrived.
+async fn give_back(registry: &Registry, meter: &Meter, leases: JoinHandle<()>) {
+    meter.quotas.close();
+    let given_back = tokio::time::timeout(CLOSING, async {
+        let _ = leases.await;
+        registry.return_leases(&meter.quotas).await
+    });
+    if !matches!(given_back.await, Ok(Ok(()))) {
+        tracing::warn!("calls that were leased and not handed out are lost for the day");
     }
 }
 
@@ -183,25 +205,6 @@ fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened,
                 },
             };
             open::open(&place, Arc::clone(&world.clock), &*world.random)
-        }
-    }
-}
-
-/// Sweeps kept answers for as long as the node runs.
-async fn sweep(registry: &Registry) {
-    let mut tick = tokio::time::interval(sweep::EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        loop {
-            match registry.sweep_replays().await {
-                Ok(sweep::STEP) => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "kept answers could not be swept");
-                    break;
-                }
-            }
         }
     }
 }
