@@ -145,8 +145,8 @@ impl Node {
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
-        let desk = Arc::clone(&self.desk);
-        background.spawn(async move { desk.registry.sweep().await });
+        let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
+        background.spawn(async move { desk.registry.sweep(&meter).await });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
