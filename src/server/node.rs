@@ -131,12 +131,18 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, kept answers swept, and health told of the store's condition.
+    /// What runs beside the calls: marks are committed, kept answers swept, long streams ended with the server, and health told
+    /// of the store's condition.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { sweep(&desk.registry).await });
+        let (desk, closing) = (Arc::clone(&self.desk), health.clone());
+        background.spawn(async move {
+            closing.closed().await;
+            desk.close();
+        });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
