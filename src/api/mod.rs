@@ -2,6 +2,7 @@
 //!
 //! `gate` admits callers, a file a service answers them, `convert` translates, `status` words what went wrong.
 
+mod batch;
 pub mod call_id;
 mod closing;
 mod convert;
@@ -14,6 +15,7 @@ pub mod methods;
 pub mod proto;
 mod standing;
 mod status;
+mod stream;
 
 use std::sync::Arc;
 

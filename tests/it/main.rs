@@ -9,6 +9,7 @@ mod endings;
 mod first_start;
 mod life;
 mod limits;
+mod many_at_once;
 mod offline;
 mod operators;
 mod races;

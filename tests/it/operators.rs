@@ -49,8 +49,9 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 29] = [
     row("ValidateCredentials", "credentials:validate", r#"{"token": "$secret"}"#, Reach::Answered),
+    row("BatchValidateCredentials", "credentials:validate", r#"{"requests": [{"token": "$secret"}]}"#, Reach::Answered),
     row("CreateToken", "tokens:write", r#"{"accountId": "$account", "name": "n"}"#, Reach::Account),
     row("Rekey", "tokens:write", r#"{"tokenId": "$token"}"#, Reach::Account),
     row("CompleteRekey", "tokens:write", r#"{"tokenId": "$retiring"}"#, Reach::Account),
