@@ -30,7 +30,7 @@ impl Registry {
         let id = random::token_id(&*self.random);
         let secret = text::assemble(&self.environment, id, &random::secret(&*self.random));
         let key = self.keyring.current();
-        let now = self.clock.now();
+        let now = self.clock.settled();
         let first = Secret {
             version: 1,
             place: Place::Current,

@@ -16,7 +16,7 @@ pub const STEP: usize = 500;
 impl Registry {
     /// Removes what has ended; how many answers that were. Call again while it is `STEP`.
     pub async fn sweep_replays(&self) -> Result<usize, Error> {
-        let now = self.clock.now();
+        let now = self.clock.settled();
         let wanted = Wanted {
             prefix: key::REPLAY_ENDS.into(),
             after: None,

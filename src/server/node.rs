@@ -24,6 +24,9 @@ use crate::store::open::{self, OpenError, Opened, Options, Place};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
 
+/// How often the wall clock is looked at.
+const CLOCK_LOOK: Duration = Duration::from_secs(1);
+
 /// How long the store may take to write out what is queued once everything else has ended.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -131,12 +134,14 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, kept answers swept, and health told of the store's condition.
+    /// What runs beside the calls: marks are committed, kept answers swept, and health told of the store's condition and of the
+    /// clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { sweep(&desk.registry).await });
+        let told = health.clone();
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
@@ -146,6 +151,8 @@ impl Node {
                 }
             }
         });
+        let clock = Arc::clone(&self.desk.registry.clock);
+        background.spawn(async move { watch_clock(&*clock, &told).await });
     }
 }
 
@@ -184,6 +191,27 @@ fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened,
             };
             open::open(&place, Arc::clone(&world.clock), &*world.random)
         }
+    }
+}
+
+/// Tells health, and the logs, when the wall clock leaps and when it is back.
+async fn watch_clock(clock: &dyn Clock, health: &Health) {
+    let mut tick = tokio::time::interval(CLOCK_LOOK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut before = false;
+    loop {
+        tick.tick().await;
+        let leapt = clock.leapt();
+        health.set_leapt(leapt);
+        match (before, leapt) {
+            (false, true) => {
+                let (wall, settled) = (clock.now(), clock.settled());
+                tracing::warn!(%wall, %settled, "CLOCK: the wall clock has leapt ahead; decisions follow it, what is written does not");
+            }
+            (true, false) => tracing::warn!("CLOCK: the wall clock is right again"),
+            _ => {}
+        }
+        before = leapt;
     }
 }
 

@@ -4,6 +4,7 @@ mod any_method;
 mod harness;
 mod process;
 
+mod clock;
 mod commands;
 mod endings;
 mod first_start;
