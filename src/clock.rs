@@ -127,7 +127,7 @@ impl Clock for SystemClock {
     }
 
     fn raise_floor(&self, kept: Timestamp) {
-        let base = base(kept, self.steady());
+        let base = kept.before(self.steady());
         self.base.fetch_max(base.as_millis(), Ordering::Relaxed);
     }
 
@@ -151,12 +151,6 @@ fn since_boot() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// What the floor was when the clock was made, where it is `floor` after `steady`.
-fn base(floor: Timestamp, steady: Duration) -> Timestamp {
-    let passed = i64::try_from(steady.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(floor.as_millis().saturating_sub(passed))
-}
-
 /// A clock that tests set.
 #[derive(Debug, Default)]
 pub struct ManualClock(Mutex<Reading>);
@@ -177,7 +171,7 @@ impl ManualClock {
         let before = reading.now();
         reading.steady += time.since(before);
         reading.wall = time;
-        reading.start = base(time, reading.steady);
+        reading.start = time.before(reading.steady);
         reading.base = reading.base.min(reading.start);
     }
 
@@ -197,7 +191,7 @@ impl ManualClock {
     /// The wall clock alone is set back.
     pub fn set_back(&self, span: Duration) {
         let mut reading = self.lock();
-        reading.wall = base(reading.wall, span);
+        reading.wall = reading.wall.before(span);
     }
 
     fn lock(&self) -> MutexGuard<'_, Reading> {
@@ -212,7 +206,7 @@ impl Clock for ManualClock {
 
     fn raise_floor(&self, kept: Timestamp) {
         let mut reading = self.lock();
-        reading.base = reading.base.max(base(kept, reading.steady));
+        reading.base = reading.base.max(kept.before(reading.steady));
     }
 }
 
@@ -336,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_starts_behind_the_floor_and_is_put_right_has_not_leapt() {
-        let clock = ManualClock::at(base(START, DAY));
+        let clock = ManualClock::at(START.before(DAY));
         clock.raise_floor(START);
         assert_eq!(said(&clock), (Duration::ZERO, Duration::ZERO, false));
         clock.leap(DAY);

@@ -9,6 +9,7 @@ pub mod bootstrap;
 mod error;
 pub mod events;
 pub mod marks;
+pub mod notices;
 pub mod page;
 pub mod principals;
 pub mod replay;

@@ -19,7 +19,7 @@ use crate::config::{Config, StoreKind};
 use crate::directory;
 use crate::marks::Marks;
 use crate::random::Random;
-use crate::registry::{Registry, sweep};
+use crate::registry::{Registry, notices, sweep};
 use crate::store::open::{self, OpenError, Opened, Options, Place};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
@@ -134,13 +134,15 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, kept answers swept, and health told of the store's condition and of the
-    /// clock's.
+    /// What runs beside the calls: marks are committed, kept answers swept, expiring tokens announced, and health told of the
+    /// store's condition and of the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { sweep(&desk.registry).await });
+        let desk = Arc::clone(&self.desk);
+        background.spawn(async move { announce(&desk.registry).await });
         let told = health.clone();
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
@@ -212,6 +214,26 @@ async fn watch_clock(clock: &dyn Clock, health: &Health) {
             _ => {}
         }
         before = leapt;
+    }
+}
+
+/// Announces tokens that expire for as long as the node runs.
+async fn announce(registry: &Registry) {
+    let mut tick = tokio::time::interval(notices::EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut begun = false;
+    loop {
+        tick.tick().await;
+        let announced = async {
+            if !begun {
+                registry.begin_notices().await?;
+            }
+            registry.announce().await
+        };
+        match announced.await {
+            Ok(()) => begun = true,
+            Err(error) => tracing::debug!(%error, "expiring tokens could not be announced"),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod endings;
 mod first_start;
 mod life;
 mod limits;
+mod notices;
 mod offline;
 mod operators;
 mod races;

@@ -7,6 +7,7 @@ mod issue;
 mod lists;
 mod manage;
 mod marks;
+mod notices;
 mod operators;
 mod rekey;
 mod replay;
