@@ -3,6 +3,8 @@
 //! A guesser learns nothing from the time that an answer takes: whatever is presented, one HMAC is made for each loaded key
 //! and compared with as many digests, dummies included.
 
+mod again;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +13,10 @@ use subtle::ConstantTimeEq as _;
 use crate::clock::Clock;
 use crate::directory::{Directory, Member};
 use crate::domain::account::Account;
-use crate::domain::decision::{self, DenyReason, Question, Step, Subject, Unfound, Verdict};
+use crate::domain::budget::{Budget, Unmetered};
+use crate::domain::decision::{
+    self, DenyReason, Question, Step, Subject, Undecided, Unfound, Verdict,
+};
 use crate::domain::grant::Grants;
 use crate::domain::id::AccountId;
 use crate::domain::limits;
@@ -44,7 +49,9 @@ pub struct Ask<'a> {
     /// Only tokens of this account are good; finds imported texts.
     pub account: Option<&'a str>,
     pub question: Question<'a>,
-    /// Tell every step, and leave no mark.
+    /// Calls that the request counts for.
+    pub cost: u64,
+    /// Tell every step, count nothing, and leave no mark.
     pub dry_run: bool,
 }
 
@@ -78,6 +85,12 @@ impl Identity {
             Some(SecretState::Retiring { good_until }) => Some(good_until),
             _ => None,
         }
+    }
+
+    /// Which of its token's secrets was presented.
+    #[must_use]
+    pub fn secret_version(&self) -> u32 {
+        self.secret().version
     }
 
     /// What the token may do, within its principal's roles.
@@ -130,41 +143,28 @@ impl Validator {
         self.clock.now()
     }
 
-    /// Decides.
-    #[must_use]
-    pub fn validate(&self, ask: &Ask<'_>) -> Answer {
+    /// Decides, and pays from the budget. What is undecided has left no trace but in the budget.
+    pub fn validate(&self, ask: &Ask<'_>, budget: &mut impl Budget) -> Result<Answer, Undecided> {
         let now = self.clock.now();
         let revision = self.directory.revision();
         let found = self.find(ask, now);
-        let subject = found
-            .as_ref()
-            .map(|(identity, _)| identity.subject())
-            .map_err(|unfound| *unfound);
+        let subject = found.as_ref().map(|(identity, _)| identity.subject());
+        let subject = subject.as_ref().map_err(|unfound| **unfound);
         let (verdict, steps) = if ask.dry_run {
-            decision::explain(
-                subject.as_ref().map_err(|unfound| *unfound),
-                &ask.question,
-                now,
-            )
+            decision::explain(subject, &ask.question, now, budget)?
         } else {
-            (
-                decision::decide(
-                    subject.as_ref().map_err(|unfound| *unfound),
-                    &ask.question,
-                    now,
-                ),
-                Vec::new(),
-            )
+            let verdict = decision::decide(subject, &ask.question, now, budget)?;
+            (verdict, Vec::new())
         };
         if let (Ok((identity, digest)), false) = (&found, ask.dry_run) {
             self.leave_marks(identity, digest, &verdict, ask, now);
         }
-        Answer {
+        Ok(Answer {
             verdict,
             identity: found.ok().map(|(identity, _)| identity),
             steps,
             revision,
-        }
+        })
     }
 
     /// The operator that presents a token of the system account, or the verdict on whoever does not. It leaves marks as any
@@ -183,9 +183,12 @@ impl Validator {
             scope: &Scope::Every,
             account: Some(AccountId::SYSTEM),
             question,
+            cost: 1,
             dry_run: false,
         };
-        let answer = self.validate(&ask);
+        let answer = self
+            .validate(&ask, &mut Unmetered)
+            .expect("where nothing is metered nothing is unknown");
         match (answer.verdict.reason, answer.identity) {
             (None, Some(identity)) => Ok(identity),
             _ => Err(answer.verdict),

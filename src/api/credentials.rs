@@ -47,10 +47,13 @@ impl CredentialService for Credentials {
         let ask =
             validation::ask(asked, &caller.scope).map_err(|error| self.0.refuse(&caller, error))?;
         self.reach(asked.min_revision).await?;
-        let answer = self.0.validator.validate(&ask);
+        let mut purse = self.0.purse(&ask);
+        let answer = self.0.decide(&ask, &mut purse).await?;
+        let quota = self.0.quota(&answer, &purse);
         let with_grants = asked.with_grants || asked.dry_run;
         Ok(Response::new(validation::answer(
             answer,
+            quota,
             with_grants,
             self.0.validator.now(),
         )))

@@ -149,7 +149,10 @@ pub(super) fn unauthenticated(reason: DenyReason) -> Status {
         | DenyReason::PrincipalDisabled
         | DenyReason::AccountDisabled
         | DenyReason::PermissionDenied
-        | DenyReason::ReadOnly => (
+        | DenyReason::ReadOnly
+        | DenyReason::TooManyConnections
+        | DenyReason::RateLimited
+        | DenyReason::QuotaExceeded => (
             "UNKNOWN",
             "there is no such operator's token, or its secret does not match",
         ),
@@ -170,6 +173,23 @@ pub(super) fn grant_missing(grant: &str) -> Status {
     )
 }
 
+/// A stream's caller reaches other accounts than when it was admitted.
+pub(super) fn scope_changed() -> Status {
+    status(
+        Code::PermissionDenied,
+        "the operator's token reaches other accounts than when the stream began".into(),
+        info("SCOPE_CHANGED", &[]),
+    )
+}
+
+/// A stream ends because the server does.
+pub(super) fn shutting_down() -> Status {
+    unavailable(
+        "SHUTTING_DOWN",
+        "the server is shutting down; go on with another, or with this one when it is back".into(),
+    )
+}
+
 pub(super) fn unknown_method() -> Status {
     status(
         Code::Unimplemented,
@@ -183,6 +203,14 @@ pub(super) fn revision_not_reached(wanted: u64, at: u64) -> Status {
     unavailable(
         "REVISION_NOT_REACHED",
         format!("min_revision is {wanted}, and this node is at {at}"),
+    )
+}
+
+/// The day has calls left, and none could be leased in time to hand one out.
+pub(super) fn calls_not_leased() -> Status {
+    unavailable(
+        "CALLS_NOT_LEASED",
+        "the account's daily calls are counted in the store, which did not answer in time".into(),
     )
 }
 

@@ -1,14 +1,20 @@
-//! The decision on presented credentials: one table of rules, asked in the order of the contract's `DenyReason`.
+//! The decision on presented credentials: one table of rules, asked in the order of the contract's `DenyReason`, and at last
+//! the budget.
+
+mod rules;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use super::account::{Account, PrincipalRule};
+use super::account::Account;
+use super::budget::{Budget, Charge, Spent};
 use super::grant::{Grants, Permission};
 use super::principal::Principal;
-use super::secret::{Secret, SecretState};
+use super::secret::Secret;
 use super::time::Timestamp;
-use super::token::{Access, Token, TokenState};
+use super::token::Token;
+use rules::{RULES, enforced};
 
 /// Why credentials are refused. The numbers are the contract's `DenyReason`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -27,6 +33,9 @@ pub enum DenyReason {
     PermissionDenied = 11,
     ReadOnly = 12,
     AddressNotAllowed = 13,
+    TooManyConnections = 14,
+    RateLimited = 15,
+    QuotaExceeded = 16,
 }
 
 /// Why no secret was matched: all that is told before one is.
@@ -69,7 +78,13 @@ pub struct Verdict {
     pub reason: Option<DenyReason>,
     /// One sentence for a human; never a secret.
     pub detail: Cow<'static, str>,
+    /// When to come again, where the reason passes by itself.
+    pub retry_after: Option<Duration>,
 }
+
+/// Whether the budget allows it is not known before the store has been asked: decide again when it has answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Undecided;
 
 /// One rule as it was applied, for a connection test.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,34 +94,41 @@ pub struct Step {
     pub detail: Cow<'static, str>,
 }
 
-/// The answer to the question: the first rule that is broken decides.
-#[must_use]
+/// The answer to the question: the first rule that is broken decides, and where none is, the budget.
 pub fn decide(
     found: Result<&Subject<'_>, Unfound>,
     question: &Question<'_>,
     now: Timestamp,
-) -> Verdict {
-    let subject = match found {
-        Ok(subject) => subject,
-        Err(unfound) => return unfound.verdict(),
-    };
+    budget: &mut impl Budget,
+) -> Result<Verdict, Undecided> {
+    match found {
+        Ok(subject) => match judge(subject, question, now) {
+            good if good.reason.is_none() => spend(subject, now, budget),
+            broken => Ok(broken),
+        },
+        Err(unfound) => Ok(unfound.verdict()),
+    }
+}
+
+/// What the rules say, without a budget: for what has been paid before.
+#[must_use]
+pub fn judge(subject: &Subject<'_>, question: &Question<'_>, now: Timestamp) -> Verdict {
     let broken = RULES
         .iter()
         .find(|rule| !(rule.holds)(subject, question, now));
-    broken.map_or_else(Verdict::allow, |rule| Verdict {
-        reason: Some(rule.reason),
-        detail: (rule.tell)(subject, question, now),
+    broken.map_or_else(Verdict::allow, |rule| {
+        Verdict::deny(rule.reason, (rule.tell)(subject, question, now))
     })
 }
 
 /// The same answer with every rule told, passed or not.
-#[must_use]
 pub fn explain(
     found: Result<&Subject<'_>, Unfound>,
     question: &Question<'_>,
     now: Timestamp,
-) -> (Verdict, Vec<Step>) {
-    let verdict = decide(found, question, now);
+    budget: &mut impl Budget,
+) -> Result<(Verdict, Vec<Step>), Undecided> {
+    let verdict = decide(found, question, now, budget)?;
     let mut steps = Unfound::steps(found.err());
     if let Ok(subject) = found {
         steps.extend(RULES.iter().map(|rule| Step {
@@ -114,8 +136,38 @@ pub fn explain(
             passed: (rule.holds)(subject, question, now),
             detail: (rule.tell)(subject, question, now),
         }));
+        for charge in Charge::ALL {
+            let spent = budget.spend(charge, subject, now);
+            steps.push(Step {
+                rule: charge.name(),
+                passed: spent == Spent::Paid,
+                detail: budget.tell(charge, subject, now),
+            });
+        }
     }
-    (verdict, steps)
+    Ok((verdict, steps))
+}
+
+/// Pays, in the order of the reasons.
+fn spend(
+    subject: &Subject<'_>,
+    now: Timestamp,
+    budget: &mut impl Budget,
+) -> Result<Verdict, Undecided> {
+    for charge in Charge::ALL {
+        match budget.spend(charge, subject, now) {
+            Spent::Paid => {}
+            Spent::Unknown => return Err(Undecided),
+            Spent::Refused { retry_after } => {
+                let detail = budget.tell(charge, subject, now);
+                return Ok(Verdict {
+                    retry_after,
+                    ..Verdict::deny(charge.reason(), detail)
+                });
+            }
+        }
+    }
+    Ok(Verdict::allow())
 }
 
 /// What the token may do, as its principal bounds it.
@@ -135,6 +187,16 @@ impl Verdict {
         Self {
             reason: None,
             detail: Cow::Borrowed("the credentials are good"),
+            retry_after: None,
+        }
+    }
+
+    /// With a sentence of the caller's own.
+    pub fn deny(reason: DenyReason, detail: Cow<'static, str>) -> Self {
+        Self {
+            reason: Some(reason),
+            detail,
+            retry_after: None,
         }
     }
 }
@@ -173,10 +235,7 @@ impl Unfound {
 
     fn verdict(self) -> Verdict {
         let (_, _, reason, _, failed) = Self::STEPS[self as usize];
-        Verdict {
-            reason: Some(reason),
-            detail: Cow::Borrowed(failed),
-        }
+        Verdict::deny(reason, Cow::Borrowed(failed))
     }
 
     /// The steps up to the one that failed, or all of them passed.
@@ -193,196 +252,6 @@ impl Unfound {
                 }
             })
             .collect()
-    }
-}
-
-/// A rule that a matched secret's token must keep.
-struct Rule {
-    name: &'static str,
-    reason: DenyReason,
-    holds: fn(&Subject<'_>, &Question<'_>, Timestamp) -> bool,
-    tell: fn(&Subject<'_>, &Question<'_>, Timestamp) -> Cow<'static, str>,
-}
-
-/// In the order of `DenyReason`.
-const RULES: [Rule; 9] = [
-    Rule {
-        name: "account_key",
-        reason: DenyReason::AccountKeyMismatch,
-        holds: |subject, question, _| match question.account_key {
-            Some(presented) => subject
-                .account
-                .key
-                .as_ref()
-                .is_some_and(|key| key.as_str() == presented),
-            None => !subject.account.policy.require_account_key,
-        },
-        tell: |subject, question, _| {
-            Cow::Borrowed(
-                match (
-                    question.account_key,
-                    subject.account.policy.require_account_key,
-                ) {
-                    (None, true) => "the account wants its account key presented beside the token",
-                    (None, false) => "no account key is needed",
-                    (Some(_), _) => {
-                        "the account key presented is compared with the token's account's"
-                    }
-                },
-            )
-        },
-    },
-    Rule {
-        name: "secret_version",
-        reason: DenyReason::Superseded,
-        holds: |subject, _, now| {
-            !matches!(
-                subject.token.secret_state(subject.secret, now),
-                None | Some(SecretState::Superseded)
-            )
-        },
-        tell: |subject, _, now| match subject.token.secret_state(subject.secret, now) {
-            Some(SecretState::Current) => "the secret is the current one".into(),
-            Some(SecretState::Pending) => "the secret is the pending one of a rekey".into(),
-            Some(SecretState::Retiring { good_until }) => {
-                format!("the secret was replaced and stops at {good_until}").into()
-            }
-            Some(SecretState::Superseded) | None => {
-                "the secret was replaced, and its grace is over".into()
-            }
-        },
-    },
-    Rule {
-        name: "expiry",
-        reason: DenyReason::Expired,
-        holds: |subject, _, now| subject.token.state(now) != TokenState::Expired,
-        tell: |subject, _, _| match subject.token.expire_time {
-            Some(end) => format!("the token ends at {end}").into(),
-            None => "the token does not expire".into(),
-        },
-    },
-    Rule {
-        name: "active",
-        reason: DenyReason::Inactive,
-        holds: |subject, _, _| !subject.token.inactive,
-        tell: |subject, _, _| {
-            Cow::Borrowed(if subject.token.inactive {
-                "the token is deactivated"
-            } else {
-                "the token is active"
-            })
-        },
-    },
-    Rule {
-        name: "principal",
-        reason: DenyReason::PrincipalDisabled,
-        holds: |subject, _, _| match (subject.account.policy.principal_rule, subject.standing) {
-            (PrincipalRule::Enforced, Some(standing)) => standing.principal.is_active_api_user(),
-            (PrincipalRule::Enforced, None) => false,
-            (PrincipalRule::None | PrincipalRule::Attribution, _) => true,
-        },
-        tell: |subject, _, _| match (subject.account.policy.principal_rule, subject.standing) {
-            (PrincipalRule::Enforced, Some(standing))
-                if standing.principal.is_active_api_user() =>
-            {
-                format!("the API user {} is active", standing.principal.id).into()
-            }
-            (PrincipalRule::Enforced, Some(standing)) => format!(
-                "the principal {} is disabled, unverified, or no API user",
-                standing.principal.id
-            )
-            .into(),
-            (PrincipalRule::Enforced, None) => {
-                "the token has no principal, and the account wants one".into()
-            }
-            (PrincipalRule::None | PrincipalRule::Attribution, _) => {
-                "the principal's state does not matter here".into()
-            }
-        },
-    },
-    Rule {
-        name: "account",
-        reason: DenyReason::AccountDisabled,
-        holds: |subject, _, _| !subject.account.disabled,
-        tell: |subject, _, _| {
-            Cow::Borrowed(if subject.account.disabled {
-                "the account is disabled"
-            } else {
-                "the account is enabled"
-            })
-        },
-    },
-    Rule {
-        name: "permission",
-        reason: DenyReason::PermissionDenied,
-        holds: |subject, question, _| {
-            question
-                .required
-                .is_none_or(|required| permits(subject, &required))
-        },
-        tell: |subject, question, _| match question.required {
-            Some(required) if permits(subject, &required) => {
-                format!("the grants give {required}").into()
-            }
-            Some(required) => format!("the grants do not give {required}").into(),
-            None => "the request names no permission".into(),
-        },
-    },
-    Rule {
-        name: "read_only",
-        reason: DenyReason::ReadOnly,
-        holds: |subject, question, _| {
-            subject.token.access == Access::Full
-                || question.required.is_none_or(|required| required.is_read())
-        },
-        tell: |subject, _, _| {
-            Cow::Borrowed(match subject.token.access {
-                Access::Full => "the token has full access",
-                Access::ReadOnly => {
-                    "the token is read-only: it passes the action read and no other"
-                }
-            })
-        },
-    },
-    Rule {
-        name: "address",
-        reason: DenyReason::AddressNotAllowed,
-        holds: |subject, question, _| {
-            let networks = &subject.token.networks;
-            let inside = |address| networks.iter().any(|network| network.contains(address));
-            networks.is_empty() || question.client_address.is_some_and(inside)
-        },
-        tell: |subject, question, _| match (
-            subject.token.networks.is_empty(),
-            question.client_address,
-        ) {
-            (true, _) => "the token may be used from any network".into(),
-            (false, Some(address)) => {
-                format!("the client's address {address} is held against the allowed networks")
-                    .into()
-            }
-            (false, None) => {
-                "the token has allowed networks, and the request names no client address".into()
-            }
-        },
-    },
-];
-
-fn permits(subject: &Subject<'_>, required: &Permission<'_>) -> bool {
-    let own = &subject.token.grants;
-    match enforced(subject) {
-        Some(standing) => {
-            (own.is_empty() || own.allow(required)) && standing.grants.allow(required)
-        }
-        None if own.is_empty() => !required.is_reserved(),
-        None => own.allow(required),
-    }
-}
-
-fn enforced<'a>(subject: &Subject<'a>) -> Option<Standing<'a>> {
-    match subject.account.policy.principal_rule {
-        PrincipalRule::Enforced => subject.standing,
-        PrincipalRule::None | PrincipalRule::Attribution => None,
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::account::Policy;
+use crate::domain::account::{Policy, PrincipalRule};
+use crate::domain::budget::Unmetered;
 use crate::domain::grant::Grant;
 use crate::domain::id::{AccountId, AccountKey, PrincipalId, TokenId};
 use crate::domain::network::Network;
 use crate::domain::principal::PrincipalState;
 use crate::domain::secret::{Digest, KeyId, Place};
+use crate::domain::token::Access;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 const KEY: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUV";
@@ -116,7 +118,7 @@ impl Case {
     }
 
     fn reason(&self) -> Option<DenyReason> {
-        self.ask(|found, question| decide(found, question, NOW))
+        self.ask(|found, question| decide(found, question, NOW, &mut Unmetered).unwrap())
             .reason
     }
 }
@@ -185,7 +187,8 @@ fn what_is_not_found_is_told_without_the_rest() {
         (Unfound::WrongEnvironment, DenyReason::WrongEnvironment, 3),
         (Unfound::Unknown, DenyReason::Unknown, 4),
     ] {
-        let (verdict, told) = explain(Err(unfound), &Question::default(), NOW);
+        let (verdict, told) =
+            explain(Err(unfound), &Question::default(), NOW, &mut Unmetered).unwrap();
         assert_eq!(verdict.reason, Some(reason));
         assert_eq!(told.len(), steps);
         assert!(told.iter().rev().skip(1).all(|step| step.passed) && !told[steps - 1].passed);
@@ -197,14 +200,77 @@ fn a_dry_run_gives_the_same_answer_and_tells_every_rule() {
     for (reason, break_rule) in BREAKS {
         let mut case = case();
         break_rule(&mut case);
-        let (verdict, steps) = case.ask(|found, question| explain(found, question, NOW));
+        let (verdict, steps) =
+            case.ask(|found, question| explain(found, question, NOW, &mut Unmetered).unwrap());
         assert_eq!(verdict.reason, Some(reason));
-        assert_eq!(steps.len(), 4 + RULES.len());
+        assert_eq!(steps.len(), 4 + RULES.len() + Charge::ALL.len());
         assert_eq!(
             steps.iter().find(|step| !step.passed).unwrap().detail,
             verdict.detail
         );
     }
+}
+
+/// A budget that refuses one charge, or cannot say, and remembers what it was asked.
+#[derive(Default)]
+struct Purse {
+    refused: Option<Charge>,
+    unknown: Option<Charge>,
+    asked: Vec<Charge>,
+}
+
+impl Budget for Purse {
+    fn spend(&mut self, charge: Charge, _: &Subject<'_>, _: Timestamp) -> Spent {
+        self.asked.push(charge);
+        if self.refused == Some(charge) {
+            let retry_after = Some(Duration::from_millis(7));
+            Spent::Refused { retry_after }
+        } else if self.unknown == Some(charge) {
+            Spent::Unknown
+        } else {
+            Spent::Paid
+        }
+    }
+
+    fn tell(&self, charge: Charge, _: &Subject<'_>, _: Timestamp) -> Cow<'static, str> {
+        charge.name().into()
+    }
+}
+
+#[test]
+fn the_budget_is_asked_last_and_no_further_than_it_refuses() {
+    let table = [
+        (Charge::Connection, DenyReason::TooManyConnections, 1),
+        (Charge::Rate, DenyReason::RateLimited, 2),
+        (Charge::Quota, DenyReason::QuotaExceeded, 3),
+    ];
+    for (charge, reason, asked) in table {
+        let mut purse = Purse {
+            refused: Some(charge),
+            ..Purse::default()
+        };
+        let verdict =
+            case().ask(|found, question| decide(found, question, NOW, &mut purse).unwrap());
+        assert_eq!(verdict.reason, Some(reason));
+        assert_eq!(verdict.retry_after, Some(Duration::from_millis(7)));
+        assert_eq!(purse.asked, Charge::ALL[..asked]);
+    }
+    for (reason, break_rule) in BREAKS {
+        let (mut case, mut purse) = (case(), Purse::default());
+        break_rule(&mut case);
+        case.ask(|found, question| decide(found, question, NOW, &mut purse).unwrap());
+        assert_eq!(purse.asked, [], "{reason:?} spends nothing");
+    }
+}
+
+#[test]
+fn what_only_the_store_knows_is_not_decided() {
+    let mut purse = Purse {
+        unknown: Some(Charge::Quota),
+        ..Purse::default()
+    };
+    let verdict = case().ask(|found, question| decide(found, question, NOW, &mut purse));
+    assert_eq!(verdict, Err(Undecided));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock, draws a random number or knows a wire format; `now` is always an argument.
 
 pub mod account;
+pub mod budget;
 pub mod decision;
 pub mod event;
 pub mod field;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 
+const DAY_MILLIS: i64 = 86_400_000;
+
 /// Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(i64);
@@ -55,6 +57,58 @@ impl Timestamp {
     }
 }
 
+/// A day in UTC, counted from the epoch's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Day(i32);
+
+impl Day {
+    /// By its number; the epoch's is 0.
+    #[must_use]
+    pub const fn numbered(number: i32) -> Self {
+        Self(number)
+    }
+
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+
+    /// The day that an instant belongs to.
+    #[must_use]
+    pub fn of(time: Timestamp) -> Self {
+        let number = time.0.div_euclid(DAY_MILLIS);
+        Self(i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX }))
+    }
+
+    /// 00:00 UTC as it begins.
+    #[must_use]
+    pub const fn start(self) -> Timestamp {
+        Timestamp(self.0 as i64 * DAY_MILLIS)
+    }
+
+    /// 00:00 UTC as the next one begins.
+    #[must_use]
+    pub const fn end(self) -> Timestamp {
+        Timestamp((self.0 as i64 + 1) * DAY_MILLIS)
+    }
+
+    /// The day that lies `days` before.
+    #[must_use]
+    pub const fn before(self, days: i32) -> Self {
+        Self(self.0.saturating_sub(days))
+    }
+}
+
+/// `YYYY-MM-DD`.
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::from_timestamp_millis(self.start().0) {
+            Some(time) => write!(f, "{}", time.date_naive()),
+            None => write!(f, "day {}", self.0),
+        }
+    }
+}
+
 /// RFC 3339 in UTC, with milliseconds where there are any.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,6 +139,28 @@ mod tests {
         ] {
             assert_eq!(Timestamp::start_of_day(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_utc_to_the_millisecond() {
+        let midnight = Timestamp::start_of_day("2027-01-31").unwrap();
+        let day = Day::of(midnight);
+        assert_eq!(
+            (day.start(), day.to_string()),
+            (midnight, "2027-01-31".into())
+        );
+        let table = [
+            (midnight.as_millis() - 1, "2027-01-30"),
+            (midnight.as_millis() + DAY_MILLIS - 1, "2027-01-31"),
+            (midnight.as_millis() + DAY_MILLIS, "2027-02-01"),
+            (0, "1970-01-01"),
+            (-1, "1969-12-31"),
+        ];
+        for (millis, named) in table {
+            assert_eq!(Day::of(Timestamp::from_millis(millis)).to_string(), named);
+        }
+        assert_eq!(day.end(), Day::numbered(day.number() + 1).start());
+        assert_eq!(day.before(31).to_string(), "2026-12-31");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod bootstrap;
 mod error;
 pub mod events;
+pub mod leases;
 pub mod marks;
 pub mod notices;
 pub mod page;

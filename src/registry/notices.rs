@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use super::{Error, Registry, account};
 use crate::domain::account::Account;
 use crate::domain::event::{Event, EventKind, Origin};
@@ -21,9 +23,9 @@ use crate::store::seal::Corrupt;
 use crate::store::{StoreError, View, Wanted, key};
 
 /// How often the worker looks.
-pub const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(500);
 /// Tokens of one commit, at the most.
-pub const STEP: usize = 256;
+pub(super) const STEP: usize = 256;
 
 /// Puts a token's expiry among what is to be told, in place of an earlier one of the same token.
 pub(super) fn schedule(view: &mut View<'_>, token: &Token) -> Result<(), Error> {
@@ -60,8 +62,28 @@ pub(super) fn complete(view: &mut View<'_>) -> Result<(), Error> {
 }
 
 impl Registry {
+    /// Announces tokens as their times come; never ends.
+    pub async fn announce(&self) {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut begun = false;
+        loop {
+            tick.tick().await;
+            let announced = async {
+                if !begun {
+                    self.begin_notices().await?;
+                }
+                self.tell_all().await
+            };
+            match announced.await {
+                Ok(()) => begun = true,
+                Err(error) => tracing::debug!(%error, "expiring tokens could not be announced"),
+            }
+        }
+    }
+
     /// Sees to it, in steps, that the tokens of a store from before there were notices get theirs.
-    pub async fn begin_notices(&self) -> Result<(), Error> {
+    pub(super) async fn begin_notices(&self) -> Result<(), Error> {
         loop {
             let place: Option<Pointer> = self.store.get(key::NOTICED.into()).await?;
             let after = match place {
@@ -86,7 +108,7 @@ impl Registry {
     }
 
     /// Tells all that is due, in steps; commits nothing where nothing is.
-    pub async fn announce(&self) -> Result<(), Error> {
+    pub(super) async fn tell_all(&self) -> Result<(), Error> {
         while self.walk_on().await? {}
         while self.tell_due().await? {}
         Ok(())

@@ -1,9 +1,10 @@
-//! Removes kept answers after their ten minutes, in bounded steps.
+//! Removes what has ended, in bounded steps: kept answers after their ten minutes, the counts of days gone by.
 
 use std::time::Duration;
 
-use super::{Error, Registry};
+use super::{Error, Registry, leases};
 use crate::domain::time::Timestamp;
+use crate::meter::Meter;
 use crate::store::backend::{Direction, Key};
 use crate::store::record::{Pointer, Replay};
 use crate::store::{Wanted, key};
@@ -14,7 +15,26 @@ pub const EVERY: Duration = Duration::from_secs(30);
 pub const STEP: usize = 500;
 
 impl Registry {
-    /// Removes what has ended; how many answers that were. Call again while it is `STEP`.
+    /// Sweeps now and again; never ends.
+    pub async fn sweep(&self, meter: &Meter) {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            meter.rates.forget_whole(self.clock.steady());
+            if let Err(error) = self.sweep_all().await {
+                tracing::debug!(%error, "what has ended could not be swept");
+            }
+        }
+    }
+
+    async fn sweep_all(&self) -> Result<(), Error> {
+        while self.sweep_replays().await? == STEP {}
+        while self.sweep_quotas().await? == leases::SWEPT {}
+        Ok(())
+    }
+
+    /// Removes kept answers that have ended; how many that were. Call again while it is `STEP`.
     pub async fn sweep_replays(&self) -> Result<usize, Error> {
         let now = self.clock.settled();
         let wanted = Wanted {

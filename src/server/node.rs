@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 
+use super::leaps;
 use super::operator::{self, MakeError, NewOperator};
 use super::{Faces, Health, Listeners, MAX_REQUEST, reflection, serve};
 use crate::api::{self, Desk};
@@ -18,14 +19,12 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
 use crate::marks::Marks;
+use crate::meter::Meter;
 use crate::random::Random;
-use crate::registry::{Registry, notices, sweep};
+use crate::registry::Registry;
 use crate::store::open::{self, OpenError, Opened, Options, Place};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
-
-/// How often the wall clock is looked at.
-const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
 /// How long the store may take to write out what is queued once everything else has ended.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -44,6 +43,7 @@ pub struct Node {
     /// Made on this start, because the store was empty.
     pub first_operator: Option<NewOperator>,
     marks: Arc<Marks>,
+    meter: Arc<Meter>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
     _lock: Option<std::fs::File>,
@@ -84,11 +84,13 @@ impl Node {
             world.clock,
             Arc::clone(&marks),
         );
-        let desk = Arc::new(Desk::new(registry, validator));
+        let meter = Arc::new(Meter::default());
+        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter)));
         Ok(Self {
             desk,
             first_operator,
             marks,
+            meter,
             store: opened.store,
             _lock: opened.lock,
         })
@@ -104,6 +106,8 @@ impl Node {
         let health = Health::new();
         let mut background = JoinSet::new();
         self.start_background(&mut background, &health);
+        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.meter));
+        let leases = tokio::spawn(async move { registry.fetch_leases(&meter.quotas).await });
         let (desk, reflected) = (Arc::clone(&self.desk), config.reflection);
         let main = move || {
             let routes = api::routes(&desk, MAX_REQUEST);
@@ -126,7 +130,10 @@ impl Node {
         )
         .await;
         background.shutdown().await;
-        let Self { desk, store, .. } = self;
+        let Self {
+            desk, meter, store, ..
+        } = self;
+        give_back(&desk.registry, &meter, leases).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!("the store is still in use; what was acknowledged is durable");
@@ -134,16 +141,22 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, kept answers swept, expiring tokens announced, and health told of the
-    /// store's condition and of the clock's.
+    /// What runs beside the calls: marks are committed, what has ended swept, expiring tokens announced, long streams ended with
+    /// the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
+        let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
+        background.spawn(async move { desk.registry.sweep(&meter).await });
         let desk = Arc::clone(&self.desk);
-        background.spawn(async move { sweep(&desk.registry).await });
-        let desk = Arc::clone(&self.desk);
-        background.spawn(async move { announce(&desk.registry).await });
-        let told = health.clone();
+        background.spawn(async move { desk.registry.announce().await });
+        let (desk, closing) = (Arc::clone(&self.desk), health.clone());
+        background.spawn(async move {
+            closing.closed().await;
+            desk.close();
+        });
+        let (clock, told) = (Arc::clone(&self.desk.registry.clock), health.clone());
+        background.spawn(async move { leaps::watch(&*clock, &told).await });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
@@ -153,8 +166,18 @@ impl Node {
                 }
             }
         });
-        let clock = Arc::clone(&self.desk.registry.clock);
-        background.spawn(async move { watch_clock(&*clock, &told).await });
+    }
+}
+
+/// Gives back the calls that were leased and not handed out, once the last lease has arrived.
+async fn give_back(registry: &Registry, meter: &Meter, leases: JoinHandle<()>) {
+    meter.quotas.close();
+    let given_back = tokio::time::timeout(CLOSING, async {
+        let _ = leases.await;
+        registry.return_leases(&meter.quotas).await
+    });
+    if !matches!(given_back.await, Ok(Ok(()))) {
+        tracing::warn!("calls that were leased and not handed out are lost for the day");
     }
 }
 
@@ -192,66 +215,6 @@ fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened,
                 },
             };
             open::open(&place, Arc::clone(&world.clock), &*world.random)
-        }
-    }
-}
-
-/// Tells health, and the logs, when the wall clock leaps and when it is back.
-async fn watch_clock(clock: &dyn Clock, health: &Health) {
-    let mut tick = tokio::time::interval(CLOCK_LOOK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut before = false;
-    loop {
-        tick.tick().await;
-        let leapt = clock.leapt();
-        health.set_leapt(leapt);
-        match (before, leapt) {
-            (false, true) => {
-                let (wall, settled) = (clock.now(), clock.settled());
-                tracing::warn!(%wall, %settled, "CLOCK: the wall clock has leapt ahead; decisions follow it, what is written does not");
-            }
-            (true, false) => tracing::warn!("CLOCK: the wall clock is right again"),
-            _ => {}
-        }
-        before = leapt;
-    }
-}
-
-/// Announces tokens that expire for as long as the node runs.
-async fn announce(registry: &Registry) {
-    let mut tick = tokio::time::interval(notices::EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut begun = false;
-    loop {
-        tick.tick().await;
-        let announced = async {
-            if !begun {
-                registry.begin_notices().await?;
-            }
-            registry.announce().await
-        };
-        match announced.await {
-            Ok(()) => begun = true,
-            Err(error) => tracing::debug!(%error, "expiring tokens could not be announced"),
-        }
-    }
-}
-
-/// Sweeps kept answers for as long as the node runs.
-async fn sweep(registry: &Registry) {
-    let mut tick = tokio::time::interval(sweep::EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        loop {
-            match registry.sweep_replays().await {
-                Ok(sweep::STEP) => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "kept answers could not be swept");
-                    break;
-                }
-            }
         }
     }
 }

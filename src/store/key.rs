@@ -4,7 +4,7 @@
 use super::backend::Key;
 use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use crate::domain::secret::Digest;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Day, Timestamp};
 
 /// The row that speaks of all others; no family contains it.
 pub const HEAD: &[u8] = b"head";
@@ -16,6 +16,8 @@ pub const ROLES: &[u8] = b"role/";
 pub const TOKENS: &[u8] = b"token/";
 pub const IMPORTS: &[u8] = b"import/";
 pub const EVENTS: &[u8] = b"event/";
+/// Calls leased of each account's day, oldest day first.
+pub const QUOTAS: &[u8] = b"quota/";
 /// When kept answers end, oldest first.
 pub const REPLAY_ENDS: &[u8] = b"replay-end/";
 /// Tokens of which something is to be told, the earliest first.
@@ -105,6 +107,23 @@ pub fn event_sequence(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(
         key.strip_prefix(EVENTS)?.try_into().ok()?,
     ))
+}
+
+/// The calls leased of an account's day.
+#[must_use]
+pub fn quota(day: Day, account: &AccountId) -> Key {
+    join(&[
+        QUOTAS,
+        &day.number().to_be_bytes(),
+        account.as_str().as_bytes(),
+    ])
+}
+
+/// The day in a quota's key.
+#[must_use]
+pub fn quota_day(key: &[u8]) -> Option<Day> {
+    let (day, _) = key.strip_prefix(QUOTAS)?.split_first_chunk::<4>()?;
+    Some(Day::numbered(i32::from_be_bytes(*day)))
 }
 
 /// The kept answer of a request, by the request's hash.
@@ -216,6 +235,10 @@ mod tests {
                 format!("import/acme/{a}"),
             ),
             (event(0x6162), "event/\0\0\0\0\0\0ab".into()),
+            (
+                quota(Day::numbered(0x6162), &account),
+                "quota/\0\0abacme".into(),
+            ),
             (replay(&[b'a'; 32]), format!("replay/{a}")),
             (
                 replay_end(end, &[b'a'; 32]),
@@ -234,6 +257,9 @@ mod tests {
     #[test]
     fn keys_are_read_back() {
         assert_eq!(event_sequence(&event(77)), Some(77));
+        let day = Day::numbered(20_000);
+        let account = AccountId::parse("acme").unwrap();
+        assert_eq!(quota_day(&quota(day, &account)), Some(day));
         let end = Timestamp::from_millis(5);
         assert_eq!(
             replay_end_parts(&replay_end(end, &[9; 32])),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each module and all that it may know besides itself, in the order in which they stand on each other.
-const KNOWS: [(&str, &[&str]); 16] = [
+const KNOWS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("files", &[]),
     ("clock", &["domain"]),
@@ -13,6 +13,7 @@ const KNOWS: [(&str, &[&str]); 16] = [
     ("store", &["domain", "files", "clock", "random", "keyring"]),
     ("directory", &["domain", "store"]),
     ("marks", &["domain"]),
+    ("meter", &["domain"]),
     (
         "validator",
         &["domain", "clock", "keyring", "store", "directory", "marks"],
@@ -27,9 +28,13 @@ const KNOWS: [(&str, &[&str]); 16] = [
             "store",
             "directory",
             "marks",
+            "meter",
         ],
     ),
-    ("api", &["domain", "store", "registry", "validator"]),
+    (
+        "api",
+        &["domain", "store", "meter", "registry", "validator"],
+    ),
     ("config", &["domain"]),
     ("telemetry", &["config"]),
     (
@@ -43,6 +48,7 @@ const KNOWS: [(&str, &[&str]); 16] = [
             "store",
             "directory",
             "marks",
+            "meter",
             "validator",
             "registry",
             "api",
@@ -58,7 +64,7 @@ const KNOWS: [(&str, &[&str]); 16] = [
 const NODE_VERBS: [&str; 3] = ["src/cli/dev.rs", "src/cli/node.rs", "src/cli/serve.rs"];
 
 /// Words that stand in these places alone, and why.
-const PLACES: [(&str, &[&str], &str); 12] = [
+const PLACES: [(&str, &[&str], &str); 13] = [
     (
         "sled::",
         &["src/store/sled/", "src/store/open.rs", "src/store/open/"],
@@ -66,8 +72,13 @@ const PLACES: [(&str, &[&str], &str); 12] = [
     ),
     (
         "papaya::",
-        &["src/directory/"],
-        "how the read model is laid out",
+        &["src/directory/", "src/meter/"],
+        "how what many read at once is laid out",
+    ),
+    (
+        "governor::",
+        &["src/meter/rate.rs"],
+        "if it goes, this goes",
     ),
     (
         "rand::",

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Fields, wire_time};
+use super::{Fields, wire_span, wire_time};
 use crate::api::proto;
 use crate::api::proto::validate_credentials_request::Presented as Wire;
 use crate::domain::decision::{DenyReason, Question, Step};
@@ -10,6 +10,7 @@ use crate::domain::grant::{Permission, PermissionError};
 use crate::domain::operator::Scope;
 use crate::domain::presented::Presented;
 use crate::domain::time::Timestamp;
+use crate::meter::quota::Figures;
 use crate::registry::Error;
 use crate::validator::{Answer, Ask, Identity};
 
@@ -49,6 +50,7 @@ pub(in crate::api) fn ask<'a>(
             required,
             client_address: client_address.flatten(),
         },
+        cost: u64::from(request.cost.max(1)),
         dry_run: request.dry_run,
     })
 }
@@ -65,6 +67,7 @@ fn permission<'a>(fields: &mut Fields, wire: &'a proto::Permission) -> Option<Pe
 /// The answer on the wire.
 pub(in crate::api) fn answer(
     answer: Answer,
+    quota: Option<Figures>,
     with_grants: bool,
     now: Timestamp,
 ) -> proto::ValidateCredentialsResponse {
@@ -82,6 +85,8 @@ pub(in crate::api) fn answer(
             .map_or(proto::DenyReason::Unspecified, reason)
             .into(),
         detail: answer.verdict.detail.into_owned(),
+        quota: quota.map(wire_quota),
+        retry_after: answer.verdict.retry_after.map(wire_span),
         revision: answer.revision.0,
         steps: answer.steps.into_iter().map(step).collect(),
         ..Default::default()
@@ -123,6 +128,14 @@ fn identify(
     response.secret_good_until = identity.secret_good_until(now).map(wire_time);
 }
 
+fn wire_quota(figures: Figures) -> proto::Quota {
+    proto::Quota {
+        limit: figures.limit,
+        remaining: figures.remaining,
+        reset_time: Some(wire_time(figures.reset_time)),
+    }
+}
+
 fn step(step: Step) -> proto::Step {
     proto::Step {
         rule: step.rule.to_owned(),
@@ -146,5 +159,8 @@ fn reason(reason: DenyReason) -> proto::DenyReason {
         DenyReason::PermissionDenied => proto::DenyReason::PermissionDenied,
         DenyReason::ReadOnly => proto::DenyReason::ReadOnly,
         DenyReason::AddressNotAllowed => proto::DenyReason::AddressNotAllowed,
+        DenyReason::TooManyConnections => proto::DenyReason::TooManyConnections,
+        DenyReason::RateLimited => proto::DenyReason::RateLimited,
+        DenyReason::QuotaExceeded => proto::DenyReason::QuotaExceeded,
     }
 }

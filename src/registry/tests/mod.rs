@@ -4,6 +4,7 @@ mod away;
 mod directory;
 mod events;
 mod issue;
+mod leases;
 mod lists;
 mod manage;
 mod marks;

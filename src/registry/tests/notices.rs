@@ -55,7 +55,7 @@ async fn set_notices(world: &World, ahead: &[Duration]) {
 
 /// What was announced of a token so far, oldest first: `3600` for a notice of an hour, `expired`.
 async fn told(world: &World, token: TokenId) -> Vec<String> {
-    world.registry.announce().await.unwrap();
+    world.registry.tell_all().await.unwrap();
     let lines = world.events().await;
     let about = |line: &&LoggedEvent| line.subject == token.to_string();
     let lines = lines.iter().filter(about).filter_map(|line| {
@@ -110,7 +110,7 @@ async fn where_nothing_is_due_nothing_is_committed() {
     ending(&world, world.now().after(2 * DAY)).await;
     world.registry.begin_notices().await.unwrap();
     let before = world.registry.store.reader().revision();
-    world.registry.announce().await.unwrap();
+    world.registry.tell_all().await.unwrap();
     assert_eq!(world.registry.store.reader().revision(), before);
 }
 
@@ -206,7 +206,7 @@ async fn a_changed_policy_and_many_ends_are_taken_in_steps() {
     world.clock.set(end.before(HOUR));
     let lines = world.events().await.len();
     let before = world.registry.store.reader().revision().0;
-    world.registry.announce().await.unwrap();
+    world.registry.tell_all().await.unwrap();
     assert_eq!(world.events().await.len(), lines + STEP + 1);
     let commits = world.registry.store.reader().revision().0 - before;
     assert_eq!(

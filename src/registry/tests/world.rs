@@ -6,6 +6,7 @@ pub(crate) use super::words::*;
 use crate::clock::ManualClock;
 use crate::directory::follow;
 use crate::domain::account::Policy;
+use crate::domain::budget::Unmetered;
 use crate::domain::decision::DenyReason;
 use crate::domain::id::TokenId;
 use crate::domain::presented::Presented;
@@ -269,7 +270,7 @@ impl World {
     }
 
     pub(crate) fn validate(&self, ask: &Ask<'_>) -> Answer {
-        self.validator.validate(ask)
+        self.validator.validate(ask, &mut Unmetered).unwrap()
     }
 
     /// The decision on a bare text for a system-wide caller; `None` allows.
