@@ -131,8 +131,13 @@ impl Node {
         .await;
         background.shutdown().await;
         let Self {
-            desk, meter, store, ..
+            desk,
+            marks,
+            meter,
+            store,
+            ..
         } = self;
+        write_last_marks(&desk.registry, &marks).await;
         give_back(&desk.registry, &meter, leases).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
@@ -166,6 +171,14 @@ impl Node {
                 }
             }
         });
+    }
+}
+
+/// Writes what validations left; what is held back to be told once an hour is told now.
+async fn write_last_marks(registry: &Registry, marks: &Marks) {
+    let written = tokio::time::timeout(CLOSING, registry.commit_last_marks(marks));
+    if !matches!(written.await, Ok(Ok(()))) {
+        tracing::warn!("what the last validations left could not be written");
     }
 }
 

@@ -1,12 +1,13 @@
-//! Expiring tokens are announced: the server says it by itself, once for each notice, and once that they have expired.
+//! What the server says by itself: that tokens expire, once for each notice, and that they have; that a superseded secret is in use.
 
 use std::time::Duration;
 
 use keyward::api::proto::create_account_request::Terms;
 use keyward::api::proto::create_token_request::Expiry;
+use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    Account, AccountPolicy, CreateAccountRequest, CreateTokenRequest, Event, EventType,
-    UpdateAccountRequest,
+    Account, AccountPolicy, CreateAccountRequest, CreateTokenRequest, DenyReason, Event, EventType,
+    RekeyRequest, UpdateAccountRequest, ValidateCredentialsRequest,
 };
 use keyward::domain::time::Timestamp;
 use prost_types::FieldMask;
@@ -74,6 +75,49 @@ async fn a_changed_policy_announces_the_tokens_that_there_are() {
     server.stop().await;
 }
 
+/// The first use at once, the others when the hour is over or the server stops.
+#[tokio::test]
+async fn no_use_of_a_superseded_secret_stays_untold() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    account(&operator, &[]).await;
+    let made = operator.token("acme", "leaked").await;
+    let id = made.token.unwrap().id;
+    let rekey = RekeyRequest {
+        token_id: id.clone(),
+        ..Default::default()
+    };
+    operator.credentials.clone().rekey(rekey).await.unwrap();
+    let used = async |address: &str| {
+        let question = ValidateCredentialsRequest {
+            presented: Some(Presented::Token(made.secret.clone())),
+            client_address: address.into(),
+            ..Default::default()
+        };
+        let answer = operator.validate(question).await;
+        assert_eq!(answer.reason(), DenyReason::Superseded);
+    };
+    used("192.0.2.1").await;
+    let told = misused(&operator, &id, 1).await;
+    assert_eq!(told[0].details["count"], "1");
+    for address in ["192.0.2.2", "192.0.2.3"] {
+        used(address).await;
+    }
+    home.clock.advance(HOUR);
+    let told = misused(&operator, &id, 2).await;
+    assert_eq!(told[0].details["count"], "2");
+    assert_eq!(told[0].details["client_address"], "192.0.2.3");
+    used("192.0.2.4").await;
+    server.stop().await;
+
+    let server = home.start().await;
+    let told = misused(&server.operator(), &id, 3).await;
+    assert_eq!(told[0].details["count"], "1");
+    assert_eq!(told[0].details["client_address"], "192.0.2.4");
+    server.stop().await;
+}
+
 fn noticing(ahead: &[Duration]) -> AccountPolicy {
     let wire = |span: &Duration| prost_types::Duration::try_from(*span).expect("a short span");
     AccountPolicy {
@@ -108,13 +152,22 @@ async fn ending(operator: &Client, end: Timestamp) -> String {
 
 /// Waits for so many announcements of a token; the newest first.
 async fn told(operator: &Client, id: &str, count: usize) -> Vec<Event> {
-    let announced = eventually("the announcements", async || {
+    let announces = [EventType::TokenExpiring, EventType::TokenExpired];
+    events(operator, id, &announces, count).await
+}
+
+/// Waits for so many lines about the use of a token's superseded secrets; the newest first.
+async fn misused(operator: &Client, id: &str, count: usize) -> Vec<Event> {
+    events(operator, id, &[EventType::SupersededSecretUsed], count).await
+}
+
+async fn events(operator: &Client, id: &str, kinds: &[EventType], count: usize) -> Vec<Event> {
+    let events = eventually("the events", async || {
         let mut events = operator.events_of(id).await;
-        let announces = [EventType::TokenExpiring, EventType::TokenExpired];
-        events.retain(|event| announces.contains(&event.r#type()));
+        events.retain(|event| kinds.contains(&event.r#type()));
         (events.len() >= count).then_some(events)
     })
     .await;
-    assert_eq!(announced.len(), count, "{announced:?}");
-    announced
+    assert_eq!(events.len(), count, "{events:?}");
+    events
 }
