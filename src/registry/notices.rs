@@ -107,11 +107,15 @@ impl Registry {
         }
     }
 
-    /// Tells all that is due, in steps; commits nothing where nothing is.
+    /// Tells all that is due, in steps, also while there is much to walk over; commits nothing where nothing is due.
     pub(super) async fn tell_all(&self) -> Result<(), Error> {
-        while self.walk_on().await? {}
-        while self.tell_due().await? {}
-        Ok(())
+        loop {
+            let walked = self.walk_on().await?;
+            while self.tell_due().await? {}
+            if !walked {
+                return Ok(());
+            }
+        }
     }
 
     /// One step of a walk over an account's tokens, whose notices are others now; false when there is none to make.
