@@ -4,11 +4,13 @@ mod any_method;
 mod harness;
 mod process;
 
+mod clock;
 mod commands;
 mod endings;
 mod first_start;
 mod life;
 mod limits;
+mod notices;
 mod offline;
 mod operators;
 mod races;
