@@ -43,6 +43,7 @@ pub struct Node {
     /// Made on this start, because the store was empty.
     pub first_operator: Option<NewOperator>,
     marks: Arc<Marks>,
+    event_retention: Option<Duration>,
     meter: Arc<Meter>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
@@ -90,6 +91,7 @@ impl Node {
             desk,
             first_operator,
             marks,
+            event_retention: config.event_retention,
             meter,
             store: opened.store,
             _lock: opened.lock,
@@ -153,6 +155,10 @@ impl Node {
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
         background.spawn(async move { desk.registry.sweep(&meter).await });
+        if let Some(kept) = self.event_retention {
+            let desk = Arc::clone(&self.desk);
+            background.spawn(async move { desk.registry.retain_events(kept).await });
+        }
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { desk.registry.announce().await });
         let (desk, closing) = (Arc::clone(&self.desk), health.clone());

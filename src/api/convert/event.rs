@@ -3,7 +3,8 @@
 use super::{Fields, time, wire_time};
 use crate::api::proto;
 use crate::registry::Error;
-use crate::registry::events::{EventFilter, Verified};
+use crate::registry::events::EventFilter;
+use crate::registry::verify::Verified;
 use crate::store::record::LoggedEvent;
 
 pub(in crate::api) fn wire(event: LoggedEvent) -> proto::Event {
