@@ -18,6 +18,7 @@ use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
+use crate::invalidations::History;
 use crate::marks::Marks;
 use crate::meter::Meter;
 use crate::random::Random;
@@ -55,8 +56,10 @@ impl Node {
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
         let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
-        let directory = directory::follow::start(opened.store.reader(), Vec::new())
-            .map_err(StartError::Store)?;
+        let history = Arc::new(History::default());
+        let directory =
+            directory::follow::start(opened.store.reader(), vec![Arc::clone(&history) as _])
+                .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
         let registry = Registry {
             store: opened.store.clone(),
@@ -86,7 +89,7 @@ impl Node {
             Arc::clone(&marks),
         );
         let meter = Arc::new(Meter::default());
-        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter)));
+        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter), history));
         Ok(Self {
             desk,
             first_operator,
