@@ -11,6 +11,7 @@ use keyward::api::proto::{
 use tonic::{Code, Status, Streaming};
 
 use crate::harness::{Client, Home, START, ended, error, eventually, next, refused, wire};
+use crate::process::Place;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -341,5 +342,45 @@ async fn what_cannot_be_watched_is_refused_at_once() {
     };
     let invalid = error(Code::InvalidArgument, "INVALID_FIELD");
     assert_eq!(refused(watch(&operator, unknown).await), invalid);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_command_line_follows_across_a_kill_and_ends_with_0_when_interrupted() {
+    let place = Place::new();
+    let server = place.serve(&[]).await;
+    let listen = format!("--listen={}", server.address);
+    let address = server.address.to_string();
+    let file = place.operator_file();
+    let follower = place.start(&[
+        "events",
+        "--follow",
+        "--output=jsonl",
+        "--server",
+        &address,
+        "--token-file",
+        file.to_str().unwrap(),
+        "--type=account-created",
+    ]);
+    server.operator().account("acme", "standard").await;
+    let printed = async |lines| {
+        let enough = async || (follower.out().lines().count() >= lines).then_some(());
+        eventually("the lines", enough).await;
+    };
+    printed(2).await;
+    server.kill().await;
+    let server = place.serve(&[&listen]).await;
+    server.operator().account("shop", "standard").await;
+    printed(3).await;
+    let said = follower.interrupt();
+    let subjects: Vec<String> = said
+        .good()
+        .lines()
+        .map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["subjectId"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(subjects, ["system", "acme", "shop"]);
     server.stop().await;
 }
