@@ -4,6 +4,11 @@
 //! The figure is server CPU for each answered call, for on a shared machine the wall clock says nothing. Every answer is
 //! checked. What is printed was measured in this run; settings are variables (see `Settings`).
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark prints what it has measured"
+)]
+
 mod cpu;
 mod fill;
 mod frames;

@@ -10,7 +10,7 @@ use super::convert::{page, request_id, required, token};
 use super::gate::Caller;
 use super::proto;
 use super::proto::credential_service_server::CredentialService;
-use super::stream::Answers;
+use super::stream::{Answers, InvalidationWatch, Pull};
 use super::{Answer, Desk};
 use crate::domain::field;
 use crate::domain::limits;
@@ -55,6 +55,17 @@ impl CredentialService for Credentials {
         let caller = Caller::of(&request)?;
         let answer = batch::validate(&self.0, &caller, request.get_ref()).await?;
         Ok(Response::new(answer))
+    }
+
+    type WatchInvalidationsStream = Pull<InvalidationWatch>;
+
+    async fn watch_invalidations(
+        &self,
+        request: Request<proto::WatchInvalidationsRequest>,
+    ) -> Answer<Self::WatchInvalidationsStream> {
+        let caller = Caller::of(&request)?;
+        let watch = InvalidationWatch::open(&self.0, caller, request.get_ref())?;
+        Ok(Response::new(Pull::new(watch)))
     }
 
     async fn create_token(

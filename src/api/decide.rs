@@ -2,14 +2,15 @@
 //! cases only: for a revision that the caller asks for, and for the store where a lease ran dry.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tonic::Status;
 
-use super::convert::validation;
+use super::convert::{validation, wire_span};
 use super::gate::Caller;
 use super::{Desk, proto, status};
 use crate::domain::limits;
+use crate::domain::reuse;
 use crate::meter::Purse;
 use crate::meter::quota::{Failed, Figures};
 use crate::store::backend::Revision;
@@ -32,8 +33,11 @@ impl Desk {
         let answer = self.decide(&ask, &mut purse).await?;
         let quota = self.quota(&answer, &purse);
         let with_grants = asked.with_grants || asked.dry_run;
+        let cache_for = self.cache_for(caller, &answer, asked.dry_run);
         let now = self.validator.now();
-        Ok(validation::answer(answer, quota, with_grants, now))
+        let mut response = validation::answer(answer, quota, with_grants, now);
+        response.cache_for = cache_for.map(wire_span);
+        Ok(response)
     }
 
     /// Waits until the directory has a state that the caller knows of.
@@ -72,6 +76,22 @@ impl Desk {
         purse
             .figures()
             .or_else(|| self.meter.quotas.figures(&account.id, limit, now()))
+    }
+
+    /// How long the caller may give the answer again.
+    fn cache_for(&self, caller: &Caller, answer: &Answer, dry_run: bool) -> Option<Duration> {
+        let follower = (caller.token.id, caller.address?);
+        let heard = self.streams.heard(&follower, Instant::now())?;
+        let (identity, now) = (answer.identity.as_ref()?, self.validator.now());
+        reuse::cache_for(&reuse::Answered {
+            allowed: answer.verdict.reason.is_none(),
+            dry_run,
+            token: &identity.token,
+            account: &identity.account,
+            secret_good_until: identity.secret_good_until(now),
+            now,
+            heard: Some(heard),
+        })
     }
 
     /// Decides whenever the store has answered: what was good before the wait may not be good after it.

@@ -39,6 +39,7 @@ methods! {
         "ValidateCredentials" => "credentials" "validate",
         "StreamValidateCredentials" => "credentials" "validate",
         "BatchValidateCredentials" => "credentials" "validate",
+        "WatchInvalidations" => "credentials" "validate",
         "CreateToken" => "tokens" "write",
         "Rekey" => "tokens" "write",
         "CompleteRekey" => "tokens" "write",
@@ -70,6 +71,7 @@ methods! {
     "EventService" {
         "ListEvents" => "events" "read",
         "VerifyEvents" => "events" "read",
+        "WatchEvents" => "events" "read",
     }
 }
 

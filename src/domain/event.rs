@@ -18,6 +18,8 @@ pub enum EventKind {
     TokenDeactivated = 8,
     TokenReactivated = 9,
     TokenDeleted = 10,
+    TokenExpiring = 11,
+    TokenExpired = 12,
     SupersededSecretUsed = 13,
     AccountCreated = 20,
     AccountUpdated = 21,
@@ -28,6 +30,7 @@ pub enum EventKind {
     RoleUpdated = 41,
     RoleDeleted = 42,
     OperatorDenied = 50,
+    EventsSwept = 70,
 }
 
 /// Who caused it, and in which call.

@@ -10,12 +10,16 @@ mod error;
 pub mod events;
 pub mod leases;
 pub mod marks;
+pub mod notices;
 pub mod page;
 pub mod principals;
 pub mod replay;
+pub mod retention;
 pub mod roles;
 pub mod sweep;
 pub mod tokens;
+pub mod verify;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -11,12 +11,14 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 
+use super::leaps;
 use super::operator::{self, MakeError, NewOperator};
 use super::{Faces, Health, Listeners, MAX_REQUEST, reflection, serve};
 use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
+use crate::invalidations::History;
 use crate::marks::Marks;
 use crate::meter::Meter;
 use crate::random::Random;
@@ -42,6 +44,7 @@ pub struct Node {
     /// Made on this start, because the store was empty.
     pub first_operator: Option<NewOperator>,
     marks: Arc<Marks>,
+    event_retention: Option<Duration>,
     meter: Arc<Meter>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
@@ -53,8 +56,10 @@ impl Node {
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
         let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
-        let directory = directory::follow::start(opened.store.reader(), Vec::new())
-            .map_err(StartError::Store)?;
+        let history = Arc::new(History::default());
+        let directory =
+            directory::follow::start(opened.store.reader(), vec![Arc::clone(&history) as _])
+                .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
         let registry = Registry {
             store: opened.store.clone(),
@@ -84,11 +89,12 @@ impl Node {
             Arc::clone(&marks),
         );
         let meter = Arc::new(Meter::default());
-        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter)));
+        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter), history));
         Ok(Self {
             desk,
             first_operator,
             marks,
+            event_retention: config.event_retention,
             meter,
             store: opened.store,
             _lock: opened.lock,
@@ -130,8 +136,13 @@ impl Node {
         .await;
         background.shutdown().await;
         let Self {
-            desk, meter, store, ..
+            desk,
+            marks,
+            meter,
+            store,
+            ..
         } = self;
+        write_last_marks(&desk.registry, &marks).await;
         give_back(&desk.registry, &meter, leases).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
@@ -140,18 +151,26 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, what has ended swept, long streams ended with the server, and health told
-    /// of the store's condition.
+    /// What runs beside the calls: marks are committed, what has ended swept, expiring tokens announced, long streams ended with
+    /// the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
         background.spawn(async move { desk.registry.sweep(&meter).await });
+        if let Some(kept) = self.event_retention {
+            let desk = Arc::clone(&self.desk);
+            background.spawn(async move { desk.registry.retain_events(kept).await });
+        }
+        let desk = Arc::clone(&self.desk);
+        background.spawn(async move { desk.registry.announce().await });
         let (desk, closing) = (Arc::clone(&self.desk), health.clone());
         background.spawn(async move {
             closing.closed().await;
             desk.close();
         });
+        let (clock, told) = (Arc::clone(&self.desk.registry.clock), health.clone());
+        background.spawn(async move { leaps::watch(&*clock, &told).await });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
@@ -161,6 +180,14 @@ impl Node {
                 }
             }
         });
+    }
+}
+
+/// Writes what validations left; what is held back to be told once an hour is told now.
+async fn write_last_marks(registry: &Registry, marks: &Marks) {
+    let written = tokio::time::timeout(CLOSING, registry.commit_last_marks(marks));
+    if !matches!(written.await, Ok(Ok(()))) {
+        tracing::warn!("what the last validations left could not be written");
     }
 }
 

@@ -39,7 +39,9 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("token-imported.bin", &imported_token());
     reads("token-operator.bin", &operator_token());
     reads("pointer.bin", &Pointer("0123456789ABCDEFGHIJKL".into()));
+    reads("notice.bin", &told());
     reads("event.bin", &event());
+    reads("checkpoint.bin", &checkpoint());
     reads("replay.bin", &replay());
     reads("head.bin", &head());
 }
@@ -83,7 +85,9 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
             "pointer.bin",
             Pointer("0123456789ABCDEFGHIJKL".into()).encode(),
         ),
+        ("notice.bin", told().encode()),
         ("event.bin", event().encode()),
+        ("checkpoint.bin", checkpoint().encode()),
         ("replay.bin", replay().encode()),
         ("head.bin", head().encode()),
     ]
@@ -157,6 +161,7 @@ proptest! {
         let _ = crate::domain::principal::Principal::decode(&bytes);
         let _ = crate::domain::role::Role::decode(&bytes);
         let _ = (Head::decode(&bytes), Replay::decode(&bytes), LoggedEvent::decode(&bytes));
-        let _ = (Tally::decode(&bytes), Pointer::decode(&bytes));
+        let _ = (Tally::decode(&bytes), Pointer::decode(&bytes), Checkpoint::decode(&bytes));
+        let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::account::{Account, Policy, PrincipalRule};
 use crate::domain::grant::{Grant, Grants};
 use crate::domain::id::{AccountId, AccountKey, PrincipalId, RoleId, TokenId};
 use crate::domain::network::Network;
+use crate::domain::notice::Told;
 use crate::domain::principal::{Principal, PrincipalState};
 use crate::domain::rate::RateLimit;
 use crate::domain::role::Role;
@@ -15,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token};
 use crate::store::backend::Revision;
 use crate::store::record::log::ChainEnd;
-use crate::store::record::{Head, KeyCheck, LoggedEvent, Replay};
+use crate::store::record::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 use crate::store::seal::Sum;
 
 const TIME: Timestamp = Timestamp::from_millis(1_800_000_000_123);
@@ -191,6 +192,14 @@ pub(super) fn operator_token() -> Token {
     }
 }
 
+pub(super) fn told() -> Told {
+    Told {
+        expire_time: TIME,
+        until: Some(TIME.before(Duration::from_secs(86_400))),
+        next: Some(TIME.before(Duration::from_millis(1))),
+    }
+}
+
 pub(super) fn event() -> LoggedEvent {
     LoggedEvent {
         sequence: (7 << 16) + 1,
@@ -206,6 +215,15 @@ pub(super) fn event() -> LoggedEvent {
         chain_id: "chain".into(),
         chain_index: 5,
         key: KeyId(2),
+    }
+}
+
+pub(super) fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        chain_id: "chain-1".into(),
+        chain_index: 41,
+        chain: [3; 32],
+        sequence: 65_536 * 9 + 2,
     }
 }
 

@@ -8,9 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-use super::gate::Caller;
-use super::proto::stream_validate_credentials_response::Answer;
-use super::{Desk, proto, standing, status};
+use crate::api::gate::Caller;
+use crate::api::proto::stream_validate_credentials_response::Answer;
+use crate::api::{Desk, proto, standing, status};
 use crate::domain::limits;
 
 type Question = proto::StreamValidateCredentialsRequest;
@@ -19,7 +19,7 @@ type Pending = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// The answers to a stream of questions. It reads no further than it can answer, so the peer's sending is bounded by HTTP/2's
 /// flow control, and what waits by a limit.
-pub(super) struct Answers {
+pub(in crate::api) struct Answers {
     desk: Arc<Desk>,
     caller: Arc<Caller>,
     /// `None` once the caller has asked everything.
@@ -30,7 +30,11 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(desk: Arc<Desk>, caller: Caller, questions: Streaming<Question>) -> Self {
+    pub(in crate::api) fn new(
+        desk: Arc<Desk>,
+        caller: Caller,
+        questions: Streaming<Question>,
+    ) -> Self {
         let told = Arc::clone(&desk);
         Self {
             desk,
