@@ -16,6 +16,7 @@ pub mod principals;
 pub mod replay;
 pub mod retention;
 pub mod roles;
+pub mod slots;
 pub mod sweep;
 pub mod tokens;
 pub mod verify;
