@@ -12,6 +12,7 @@ mod directory;
 mod events;
 mod gate;
 pub mod methods;
+pub mod peer;
 pub mod proto;
 mod standing;
 mod status;
