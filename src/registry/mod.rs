@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod bootstrap;
+pub mod cuts;
 mod error;
 pub mod events;
 pub mod leases;
