@@ -256,6 +256,13 @@ pub(super) fn unleased(what: Unleased) -> Status {
     )
 }
 
+/// This server holds as many connections as it may.
+pub(super) fn too_many_held() -> Status {
+    unavailable(
+        "TOO_MANY_HELD",
+        "this server holds as many connections as it may (--max-held)".into(),
+    )
+}
 
 /// The same for one of many, whose neighbours go on.
 pub(super) fn undecided(status: &Status) -> proto::Undecided {
