@@ -5,6 +5,7 @@
 mod batch;
 pub mod call_id;
 mod closing;
+pub mod codec;
 mod convert;
 mod credentials;
 mod decide;
