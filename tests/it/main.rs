@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod endings;
 mod first_start;
+mod held_connections;
 mod invalidations;
 mod life;
 mod limits;
