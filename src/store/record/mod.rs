@@ -6,10 +6,12 @@ mod directory;
 pub mod log;
 mod notice;
 mod token;
+mod usage;
 
 use prost::Message;
 
 pub use log::{Head, KeyCheck, LoggedEvent, Replay};
+pub use usage::{AccountUsage, UsageSave};
 
 /// The generated types of what is on disk.
 #[allow(

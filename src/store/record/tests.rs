@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::usage::{Consumer, Days, TokenUsage};
 
 mod any;
 mod samples;
@@ -42,6 +43,11 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("notice.bin", &told());
     reads("event.bin", &event());
     reads("replay.bin", &replay());
+    reads("usage.bin", &usage());
+    reads("account-usage.bin", &AccountUsage(usage().today));
+    reads("usage-history.bin", &usage_history());
+    reads("consumer.bin", &consumer());
+    reads("usage-save.bin", &usage_save());
     reads("head.bin", &head());
 }
 
@@ -87,6 +93,11 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("notice.bin", told().encode()),
         ("event.bin", event().encode()),
         ("replay.bin", replay().encode()),
+        ("usage.bin", usage().encode()),
+        ("account-usage.bin", AccountUsage(usage().today).encode()),
+        ("usage-history.bin", usage_history().encode()),
+        ("consumer.bin", consumer().encode()),
+        ("usage-save.bin", usage_save().encode()),
         ("head.bin", head().encode()),
     ]
 }
@@ -160,6 +171,8 @@ proptest! {
         let _ = crate::domain::role::Role::decode(&bytes);
         let _ = (Head::decode(&bytes), Replay::decode(&bytes), LoggedEvent::decode(&bytes));
         let _ = (Tally::decode(&bytes), Pointer::decode(&bytes));
+        let _ = (TokenUsage::decode(&bytes), AccountUsage::decode(&bytes), Days::decode(&bytes));
+        let _ = (Consumer::decode(&bytes), UsageSave::decode(&bytes));
         let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }
