@@ -75,6 +75,11 @@ fn a_value_out_of_its_range_is_refused_by_flag_and_rule() {
             "--max-connections",
             "1..=1000000",
         ),
+        (
+            ["--max-consumers", "999"],
+            "--max-consumers",
+            "1000..=1000000",
+        ),
         (["--cache-mib", "15"], "--cache-mib", "16..=65536"),
         (
             ["--first-bytes-timeout", "0s"],
@@ -124,6 +129,8 @@ fn the_edges_of_the_ranges_are_good() {
         "1",
         "--cache-mib",
         "16",
+        "--max-consumers",
+        "1000",
         "--drain-wait",
         "0s",
     ]);
@@ -134,6 +141,8 @@ fn the_edges_of_the_ranges_are_good() {
         "1000000",
         "--cache-mib",
         "65536",
+        "--max-consumers",
+        "1000000",
         "--drain-wait",
         "1m",
     ]);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::usage::OldSecretInUse;
 use crate::domain::field::{Violation, repeated};
 use crate::domain::operator::Lack;
 use crate::domain::refusal::Refusal;
@@ -47,6 +48,8 @@ pub enum Error {
     Lacks(Lack),
     /// Only a system-wide operator may; what.
     SystemWideOnly(&'static str),
+    /// CompleteRekey was asked for only if the old secrets were idle.
+    OldSecretInUse(OldSecretInUse),
     Store(StoreError),
 }
 
@@ -119,6 +122,7 @@ impl fmt::Display for Error {
                 f.write_str("you cannot hand out full access with a read-only token")
             }
             Self::SystemWideOnly(what) => write!(f, "only a system-wide operator may {what}"),
+            Self::OldSecretInUse(in_use) => in_use.fmt(f),
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -17,6 +17,7 @@ pub mod replay;
 pub mod roles;
 pub mod sweep;
 pub mod tokens;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub struct Registry {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub environment: Environment,
+    pub usage: Arc<usage::Ledger>,
 }
 
 /// Who calls, and what the audit log says of the call.

@@ -16,7 +16,15 @@ const KNOWS: [(&str, &[&str]); 17] = [
     ("meter", &["domain"]),
     (
         "validator",
-        &["domain", "clock", "keyring", "store", "directory", "marks"],
+        &[
+            "domain",
+            "clock",
+            "keyring",
+            "store",
+            "directory",
+            "marks",
+            "meter",
+        ],
     ),
     (
         "registry",

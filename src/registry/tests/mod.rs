@@ -12,6 +12,8 @@ mod notices;
 mod operators;
 mod rekey;
 mod replay;
+mod usage;
+mod usage_bounds;
 mod verify;
 pub(crate) mod words;
 pub(crate) mod world;
