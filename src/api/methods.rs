@@ -69,6 +69,10 @@ methods! {
         "ListEvents" => "events" "read",
         "VerifyEvents" => "events" "read",
     }
+    "UsageService" {
+        "GetUsage" => "usage" "read",
+        "ListConsumers" => "usage" "read",
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod methods;
 pub mod proto;
 mod standing;
 mod status;
+mod usage;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use self::gate::{Caller, Gate};
 use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
+use self::proto::usage_service_server::UsageServiceServer;
 pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
 use crate::meter::Meter;
 use crate::registry::events::{Denials, Denied};
@@ -103,12 +105,13 @@ impl Desk {
     }
 }
 
-/// The three services behind their gate; `max_request` bounds a request's bytes.
+/// The services behind their gate; `max_request` bounds a request's bytes.
 #[must_use]
 pub fn routes(desk: &Arc<Desk>, max_request: usize) -> Routes {
     let credentials = CredentialServiceServer::new(credentials::Credentials(Arc::clone(desk)));
     let directory = DirectoryServiceServer::new(directory::Directory(Arc::clone(desk)));
     let events = EventServiceServer::new(events::Events(Arc::clone(desk)));
+    let usage = UsageServiceServer::new(usage::Usage(Arc::clone(desk)));
     Routes::new(Gate::new(
         desk,
         credentials.max_decoding_message_size(max_request),
@@ -120,5 +123,9 @@ pub fn routes(desk: &Arc<Desk>, max_request: usize) -> Routes {
     .add_service(Gate::new(
         desk,
         events.max_decoding_message_size(max_request),
+    ))
+    .add_service(Gate::new(
+        desk,
+        usage.max_decoding_message_size(max_request),
     ))
 }

@@ -22,3 +22,4 @@ mod surroundings;
 mod systems;
 mod tidy;
 mod time;
+mod usage;

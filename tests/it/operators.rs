@@ -49,7 +49,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 30] = [
     row("ValidateCredentials", "credentials:validate", r#"{"token": "$secret"}"#, Reach::Answered),
     row("CreateToken", "tokens:write", r#"{"accountId": "$account", "name": "n"}"#, Reach::Account),
     row("Rekey", "tokens:write", r#"{"tokenId": "$token"}"#, Reach::Account),
@@ -83,16 +83,19 @@ const ROWS: [Row; 28] = [
     row("DeleteRole", "directory:write", r#"{"accountId": "$account", "roleId": "$role"}"#, Reach::Account),
     row("ListEvents", "events:read", r#"{"accountId": "$account"}"#, Reach::Account),
     row("VerifyEvents", "events:read", "{}", Reach::Every),
+    row("GetUsage", "usage:read", r#"{"accountId": "$account"}"#, Reach::Account),
+    row("ListConsumers", "usage:read", r#"{"tokenId": "$token"}"#, Reach::Account),
 ];
 
 /// Every grant under `keyward/`.
-const GRANTS: [&str; 6] = [
+const GRANTS: [&str; 7] = [
     "credentials:validate",
     "tokens:read",
     "tokens:write",
     "directory:read",
     "directory:write",
     "events:read",
+    "usage:read",
 ];
 
 /// An account with everything that a row may name, each thing in the state that the row needs.
