@@ -16,6 +16,7 @@ mod principal;
 mod role;
 mod serve;
 mod token;
+mod usage;
 mod validate;
 
 // From the command line to a call.
@@ -59,7 +60,7 @@ macro_rules! exit_codes {
         "\
 Exit codes:
   0  done, or allowed
-  1  the answer is no: denied, not serving, or an audit log that is not intact
+  1  the answer is no: denied, not serving, an audit log that is not intact, or tokens that a doctor should see
   2  no answer: an error, a server that cannot be reached, a mistake on the command line
      (`health` says 1 here too: Docker keeps 2 for itself)"
     };
@@ -100,6 +101,7 @@ enum Command {
     Principal(principal::PrincipalArgs),
     Role(role::RoleArgs),
     Events(events::EventsArgs),
+    Usage(usage::UsageArgs),
     Validate(validate::ValidateArgs),
     Health(health::HealthArgs),
     Operator(node::OperatorArgs),
@@ -151,6 +153,7 @@ impl Command {
             Self::Principal(args) => args.run(shell),
             Self::Role(args) => args.run(shell),
             Self::Events(args) => args.run(shell),
+            Self::Usage(args) => args.run(shell),
             Self::Validate(args) => args.run(shell),
             Self::Health(args) => args.run(shell),
             Self::Operator(args) => node::operator(args, shell),
