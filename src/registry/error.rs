@@ -50,6 +50,14 @@ pub enum Error {
     SystemWideOnly(&'static str),
     /// CompleteRekey was asked for only if the old secrets were idle.
     OldSecretInUse(OldSecretInUse),
+    /// Lines of the log after the one named are kept no more; the oldest that is.
+    EventsSwept {
+        oldest: u64,
+    },
+    /// The log has not come to the sequence named; the last that it can have come to.
+    SequenceNotReached {
+        newest: u64,
+    },
     Store(StoreError),
 }
 
@@ -123,6 +131,14 @@ impl fmt::Display for Error {
             }
             Self::SystemWideOnly(what) => write!(f, "only a system-wide operator may {what}"),
             Self::OldSecretInUse(in_use) => in_use.fmt(f),
+            Self::EventsSwept { oldest } => write!(
+                f,
+                "lines after after_sequence are kept no more; the oldest one kept is {oldest}"
+            ),
+            Self::SequenceNotReached { newest } => write!(
+                f,
+                "the log has not come to after_sequence; it is at most at {newest}"
+            ),
             Self::Store(error) => error.fmt(f),
         }
     }

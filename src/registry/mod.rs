@@ -14,10 +14,13 @@ pub mod notices;
 pub mod page;
 pub mod principals;
 pub mod replay;
+pub mod retention;
 pub mod roles;
 pub mod sweep;
 pub mod tokens;
 pub mod usage;
+pub mod verify;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod notices;
 mod operators;
 mod rekey;
 mod replay;
+mod retention;
 mod usage;
 mod usage_bounds;
 mod verify;

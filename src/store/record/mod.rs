@@ -10,7 +10,7 @@ mod usage;
 
 use prost::Message;
 
-pub use log::{Head, KeyCheck, LoggedEvent, Replay};
+pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 pub use usage::{AccountUsage, UsageSave};
 
 /// The generated types of what is on disk.
