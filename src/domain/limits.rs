@@ -82,6 +82,11 @@ pub const CONSUMERS_TOLD: usize = 100;
 /// Days of which usage is kept, the current one included.
 pub const USAGE_DAYS: i32 = 90;
 
+/// Questions of one batch.
+pub const BATCH: usize = 100;
+/// Questions of one stream that wait at once for the store, or for a revision.
+pub const STREAM_WAITING: usize = 1_024;
+
 /// Rows of a page that names no size, and of the largest.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 pub const PAGE_SIZE: usize = 1_000;

@@ -11,6 +11,7 @@ mod first_start;
 mod invalidations;
 mod life;
 mod limits;
+mod many_at_once;
 mod notices;
 mod offline;
 mod operators;
