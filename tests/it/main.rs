@@ -25,4 +25,5 @@ mod surroundings;
 mod systems;
 mod tidy;
 mod time;
+mod usage;
 mod watching;
