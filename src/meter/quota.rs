@@ -47,6 +47,8 @@ pub struct Figures {
 pub struct Request {
     pub account: AccountId,
     pub day: Day,
+    /// The account's limit, as whoever asked knew it.
+    limit: u64,
     /// Calls in hand when it was made; there may be fewer by now.
     in_hand: u64,
     /// What the call that waits costs; 0 where none waits.
@@ -108,7 +110,9 @@ struct Settled {
 #[derive(Debug, Default)]
 struct State {
     day: Day,
-    /// Calls of the day leased by anybody, as of this node's last lease; `None` before the first.
+    /// The account's limit at the last call.
+    limit: u64,
+    /// Calls of the day leased by anybody, as of this node's last lease; `None` before the first, and once the limit was lowered.
     taken: Option<u64>,
     in_hand: u64,
     /// The store has been asked for a lease.
@@ -148,7 +152,8 @@ impl Quotas {
         self.ask(account, limit, cost, now, true)
     }
 
-    /// What `spend` would say.
+    /// What `spend` would say, as far as this node knows. It leases nothing for the call: whoever only looks would have the whole
+    /// day in hand, for a crash to waste and no other node to use.
     pub fn peek(
         &self,
         account: &AccountId,
@@ -200,8 +205,11 @@ impl Quotas {
         if let Some(lease) = lease
             && state.day == request.day
         {
-            state.taken = Some(lease.taken);
             state.in_hand += lease.calls;
+            // Who asked under a higher limit may have been answered before others leased as much as that one allowed.
+            if request.limit <= state.limit {
+                state.taken = Some(lease.taken);
+            }
         }
         drop(state);
         ledger.settled.send_modify(|settled| {
@@ -240,19 +248,21 @@ impl Quotas {
         };
         let mut state = ledger.lock();
         state.turn(now);
+        state.come_under(limit);
         let spent = state.spend(limit, cost, now, take);
-        let need = if spent == Spent::Unknown { cost } else { 0 };
-        let wanted = (need > 0 || state.runs_low(limit)) && !state.asked;
+        let unknown = spent == Spent::Unknown;
+        let wanted = (unknown || state.runs_low(limit)) && !state.asked;
         let request = wanted.then(|| {
             state.asked = true;
             Request {
                 account: account.clone(),
                 day: state.day,
+                limit,
                 in_hand: state.in_hand,
-                need,
+                need: if unknown && take { cost } else { 0 },
             }
         });
-        let answered = (spent == Spent::Unknown).then(|| {
+        let answered = unknown.then(|| {
             let heard = ledger.settled.subscribe();
             let seen = heard.borrow().times;
             Answered { heard, seen }
@@ -295,6 +305,14 @@ impl State {
         }
     }
 
+    /// Under a lower limit the calls in hand may be too many: others have leased since, up to the limit of then.
+    fn come_under(&mut self, limit: u64) {
+        if limit < self.limit {
+            self.taken = None;
+        }
+        self.limit = limit;
+    }
+
     fn spend(&mut self, limit: u64, cost: u64, now: Timestamp, take: bool) -> Spent {
         let refused = Spent::Refused {
             retry_after: Some(self.day.end().since(now)),
@@ -305,11 +323,10 @@ impl State {
         match self.taken {
             None => Spent::Unknown,
             Some(taken) if limit.saturating_sub(taken - self.in_hand) < cost => refused,
+            Some(_) if !take => Spent::Paid,
             Some(_) if self.in_hand < cost => Spent::Unknown,
             Some(_) => {
-                if take {
-                    self.in_hand -= cost;
-                }
+                self.in_hand -= cost;
                 Spent::Paid
             }
         }
