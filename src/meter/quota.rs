@@ -53,6 +53,8 @@ pub struct Request {
     in_hand: u64,
     /// What the call that waits costs; 0 where none waits.
     need: u64,
+    /// Calls that were leased for one that has gone away. They are not in hand any more: the store is to have them back.
+    pub give_back: u64,
 }
 
 /// A lease as the store has it.
@@ -211,7 +213,13 @@ impl Quotas {
                 state.taken = Some(lease.taken);
             }
         }
+        // Whoever waited for a costly call may have gone away. Whoever waits now is told below, and is not taken from.
+        let waits = ledger.settled.receiver_count() > 0;
+        let left_over = (!waits).then(|| state.leave_over(request)).flatten();
         drop(state);
+        if let Some(request) = left_over {
+            self.want(request);
+        }
         ledger.settled.send_modify(|settled| {
             settled.times += 1;
             settled.failed = lease.is_none();
@@ -260,6 +268,7 @@ impl Quotas {
                 limit,
                 in_hand: state.in_hand,
                 need: if unknown && take { cost } else { 0 },
+                give_back: 0,
             }
         });
         let answered = unknown.then(|| {
@@ -270,10 +279,14 @@ impl Quotas {
         let figures = state.figures(limit);
         drop(state);
         if let Some(request) = request {
-            self.queue().requests.push_back(request);
-            self.filled.notify_one();
+            self.want(request);
         }
         (spent, figures, answered)
+    }
+
+    fn want(&self, request: Request) {
+        self.queue().requests.push_back(request);
+        self.filled.notify_one();
     }
 
     fn ledger(&self, account: &AccountId) -> Option<Arc<Ledger>> {
@@ -330,6 +343,26 @@ impl State {
                 Spent::Paid
             }
         }
+    }
+
+    /// Takes out of hand what is more than may be in it, after a request; a request that gives it back. Until it is settled,
+    /// what is left of the day is not known.
+    fn leave_over(&mut self, settled: &Request) -> Option<Request> {
+        let most = most_in_hand(settled.limit);
+        let give_back = self.in_hand.saturating_sub(most);
+        (give_back > 0).then(|| {
+            self.in_hand = most;
+            self.taken = None;
+            self.asked = true;
+            Request {
+                account: settled.account.clone(),
+                day: self.day,
+                limit: settled.limit,
+                in_hand: most,
+                need: 0,
+                give_back,
+            }
+        })
     }
 
     /// The next lease is fetched before the last one has run out.

@@ -19,6 +19,7 @@ impl Kept {
         let requests: Vec<Request> = quotas.queue().requests.drain(..).collect();
         for request in &requests {
             let taken = self.0.entry(request.day).or_default();
+            *taken -= request.give_back;
             let calls = request.size(limit, *taken);
             *taken += calls;
             quotas.settle(
@@ -35,7 +36,7 @@ impl Kept {
     /// One call, with the store's answers as it needs them.
     fn call(&mut self, quotas: &Quotas, limit: u64, cost: u64, now: Timestamp) -> Spent {
         loop {
-            let (spent, _, _) = quotas.spend(&account(), limit, cost, now);
+            let (spent, _, _waits) = quotas.spend(&account(), limit, cost, now);
             if spent != Spent::Unknown {
                 return spent;
             }
@@ -145,6 +146,30 @@ fn looking_leases_nothing_for_the_call_whatever_it_would_cost() {
 }
 
 #[test]
+fn what_was_leased_for_a_call_that_has_gone_away_is_given_back() {
+    for gone in [true, false] {
+        let (quotas, mut kept) = (Quotas::default(), Kept::default());
+        let (spent, _, waits) = quotas.spend(&account(), LIMIT, LIMIT, NOON);
+        assert_eq!(spent, Spent::Unknown);
+        let waits = waits.filter(|_| !gone);
+        kept.answer(&quotas, LIMIT);
+        let (meanwhile, _, _) = quotas.spend(&account(), LIMIT, LIMIT / 2, NOON);
+        let expected = if gone { Spent::Unknown } else { Spent::Paid };
+        assert_eq!(meanwhile, expected, "never refused, gone: {gone}");
+        kept.answer(&quotas, LIMIT);
+        let leased = kept.0[&Day::of(NOON)];
+        drop(waits);
+        let (leases, rest) = if gone {
+            (most_in_hand(LIMIT), LIMIT)
+        } else {
+            (LIMIT, LIMIT / 2)
+        };
+        assert_eq!(leased, leases, "gone: {gone}");
+        assert_eq!(kept.admitted(&quotas, LIMIT, 1, NOON), rest);
+    }
+}
+
+#[test]
 fn no_more_is_in_hand_than_a_crash_may_waste() {
     for (limit, most) in [(1, 8), (800, 8), (899, 8), (900, 9), (LIMIT, 25)] {
         assert_eq!(most_in_hand(limit), most);
@@ -166,6 +191,7 @@ fn a_lease_shrinks_with_the_rest_of_the_day() {
         limit: LIMIT,
         in_hand,
         need,
+        give_back: 0,
     };
     let table = [
         ((0, 1), 0, 25),
