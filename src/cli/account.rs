@@ -268,12 +268,14 @@ mod tests {
     use crate::cli::testing::{parse, try_parse};
     use prost_types::Duration;
 
-    const EVERY_RULE: &str = "--max-tokens 3 --rekey-grace 4h --principal-rule enforced --require-account-key \
-                              --require-expiry --max-lifetime 90d --freeze-tokens";
+    const EVERY_RULE: &str = "--max-tokens 3 --daily-calls 2500 --max-connections-per-token 2 --rekey-grace 4h --principal-rule enforced --require-account-key \
+                              --require-expiry --max-lifetime 90d --freeze-tokens --notify-before-expiry 7d,1d";
 
     fn every_rule() -> AccountPolicy {
         AccountPolicy {
             max_tokens: Some(3),
+            daily_calls: Some(2_500),
+            max_connections_per_token: Some(2),
             rekey_grace: Some(Duration {
                 seconds: 14_400,
                 nanos: 0,
@@ -286,6 +288,9 @@ mod tests {
                 nanos: 0,
             }),
             freeze_tokens: true,
+            notify_before_expiry: [604_800, 86_400]
+                .map(|seconds| Duration { seconds, nanos: 0 })
+                .into(),
         }
     }
 
@@ -323,6 +328,12 @@ mod tests {
             ("--disable", "disabled"),
             ("--enable", "disabled"),
             ("--max-tokens none", "policy.max_tokens"),
+            ("--daily-calls none", "policy.daily_calls"),
+            (
+                "--max-connections-per-token 2",
+                "policy.max_connections_per_token",
+            ),
+            ("--notify-before-expiry none", "policy.notify_before_expiry"),
             ("--rekey-grace 0", "policy.rekey_grace"),
             ("--principal-rule none", "policy.principal_rule"),
             ("--require-account-key=false", "policy.require_account_key"),

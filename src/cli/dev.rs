@@ -68,6 +68,8 @@ async fn sample_token(desk: &Desk, call: &Call) -> Result<Issued, Error> {
         access: Access::Full,
         grants: Grants::new(grants),
         networks: Vec::new(),
+        rate_limit: None,
+        max_connections: None,
         expiry: None,
         labels: std::collections::BTreeMap::new(),
         scope: String::new(),

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use prost_types::FieldMask;
 
 use super::failure::Failure;
+use super::times::{parse_span, show_wire_span, to_wire_span};
+use crate::api::proto::RateLimit;
 use crate::domain::text::is_ours;
 
 /// Reads an id; a token's whole text is not one.
@@ -63,6 +66,32 @@ impl<T> Limit<T> {
     }
 }
 
+/// Calls in a span.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rate {
+    calls: u32,
+    per: Duration,
+}
+
+impl Rate {
+    /// As the contract writes it; no burst is as many as the calls.
+    pub(crate) fn wire(self, burst: Option<u32>) -> RateLimit {
+        RateLimit {
+            calls: self.calls,
+            per: Some(to_wire_span(self.per)),
+            burst: burst.unwrap_or_default(),
+        }
+    }
+}
+
+/// `100/1s, burst 20`; empty for none.
+pub(crate) fn show_rate(limit: Option<&RateLimit>) -> String {
+    limit.map_or_else(String::new, |limit| {
+        let per = show_wire_span(limit.per.as_ref());
+        format!("{}/{per}, burst {}", limit.calls, limit.burst)
+    })
+}
+
 /// Reads `none`, or what `parse` reads.
 pub(crate) fn parse_limit<T>(
     text: &str,
@@ -83,9 +112,36 @@ pub(crate) fn parse_count_limit(text: &str) -> Result<Limit<u32>, String> {
     })
 }
 
+/// Reads a count of calls, or `none`.
+pub(crate) fn parse_calls_limit(text: &str) -> Result<Limit<u64>, String> {
+    parse_limit(text, |text| {
+        u64::from_str(text).map_err(|_| "expected a count".into())
+    })
+}
+
+/// Reads calls in a span, such as `100/1s`, or `none`.
+pub(crate) fn parse_rate_limit(text: &str) -> Result<Limit<Rate>, String> {
+    parse_limit(text, parse_rate)
+}
+
+/// Reads calls in a span, such as `100/1s`.
+pub(crate) fn parse_rate(text: &str) -> Result<Rate, String> {
+    let expected = || "expected calls in a span, such as 100/1s".to_owned();
+    let (calls, per) = text.split_once('/').ok_or_else(expected)?;
+    Ok(Rate {
+        calls: u32::from_str(calls).map_err(|_| expected())?,
+        per: parse_span(per).map_err(|_| expected())?,
+    })
+}
+
+/// Reads spans with commas between them, or `none`.
+pub(crate) fn parse_spans_limit(text: &str) -> Result<Limit<Vec<Duration>>, String> {
+    parse_limit(text, |text| text.split(',').map(parse_span).collect())
+}
+
 /// Reads a span, or `none`.
-pub(crate) fn parse_span_limit(text: &str) -> Result<Limit<std::time::Duration>, String> {
-    parse_limit(text, super::times::parse_span)
+pub(crate) fn parse_span_limit(text: &str) -> Result<Limit<Duration>, String> {
+    parse_limit(text, parse_span)
 }
 
 /// The paths that an update names, gathered while its values are.
@@ -127,7 +183,6 @@ impl Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_label_is_a_key_and_a_value_that_may_be_empty() {
@@ -152,6 +207,30 @@ mod tests {
         for text in ["-1", "", "None", "4294967296"] {
             assert!(parse_count_limit(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn notices_and_rates_are_read_as_they_are_shown() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(parse_spans_limit("1d"), Ok(Limit::At(vec![day])));
+        assert_eq!(
+            parse_spans_limit("2d,1d"),
+            Ok(Limit::At(vec![2 * day, day]))
+        );
+        assert_eq!(parse_spans_limit("none"), Ok(Limit::None));
+        for (text, burst, shown) in [
+            ("100/1s", None, "100/1s, burst 0"),
+            ("5/1m30s", Some(20), "5/1m30s, burst 20"),
+        ] {
+            let wire = parse_rate(text).unwrap().wire(burst);
+            assert_eq!(show_rate(Some(&wire)), shown);
+        }
+        assert_eq!(show_rate(None), "");
+        for text in ["100", "100/", "/1s", "100/second", "-1/1s", "1/1s/1s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert!(parse_spans_limit("1d,").is_err());
+        assert!(parse_calls_limit("-1").is_err());
     }
 
     #[test]

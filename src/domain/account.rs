@@ -24,9 +24,9 @@ pub struct Account {
 pub struct Policy {
     /// Tokens that may exist, dead ones included.
     pub max_tokens: Option<u32>,
-    /// Kept for metering: calls a day, shared by all tokens.
+    /// Calls of a day, shared by all tokens.
     pub daily_calls: Option<u64>,
-    /// Kept for metering: concurrent connections of one token.
+    /// Concurrent connections of one token.
     pub max_connections_per_token: Option<u32>,
     /// How long the old secret works after a rekey that names no grace.
     pub rekey_grace: Duration,
@@ -37,7 +37,7 @@ pub struct Policy {
     pub max_lifetime: Option<Duration>,
     /// Name, principal and expiry never change after creation.
     pub freeze_tokens: bool,
-    /// Kept for notices: how long before its end a token is announced as expiring.
+    /// How long before its end a token is announced as expiring, once for each: distinct, the longest first.
     pub notify_before_expiry: Vec<Duration>,
 }
 
@@ -53,6 +53,7 @@ pub enum PrincipalRule {
 }
 
 const FOUR_HOURS: Duration = Duration::from_secs(4 * 3_600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Policy {
     /// The names that [`Policy::preset`] knows.
@@ -74,6 +75,7 @@ impl Policy {
                 require_account_key: true,
                 require_expiry: true,
                 freeze_tokens: true,
+                notify_before_expiry: vec![DAY.saturating_mul(7), DAY],
                 ..Self::standard()
             }),
             "access-keys" => Some(Self {
@@ -202,5 +204,21 @@ mod tests {
             );
         }
         assert_eq!(Policy::preset("gold"), None);
+    }
+
+    #[test]
+    fn integration_tokens_are_announced_a_week_and_a_day_before_they_expire() {
+        for name in Policy::PRESETS {
+            let notices = Policy::preset(name).unwrap().notify_before_expiry;
+            let announced = name == "integration-tokens";
+            assert_eq!(
+                notices,
+                if announced {
+                    vec![DAY.saturating_mul(7), DAY]
+                } else {
+                    vec![]
+                }
+            );
+        }
     }
 }

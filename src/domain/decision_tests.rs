@@ -44,6 +44,8 @@ fn case() -> Case {
             access: Access::Full,
             grants: Grants::default(),
             networks: vec![Network::parse("10.0.0.0/8").unwrap()],
+            rate_limit: None,
+            max_connections: None,
             inactive: false,
             deactivations: 0,
             expire_time: Some(Timestamp::from_millis(5_000)),

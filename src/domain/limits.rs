@@ -1,5 +1,6 @@
 //! Every limit on what callers may say, in one place.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Names and display names, in characters.
@@ -9,7 +10,7 @@ pub const DESCRIPTION_CHARS: usize = 1_000;
 /// E-mail addresses, in characters.
 pub const EMAIL_CHARS: usize = 254;
 /// Account ids, in bytes.
-pub const ACCOUNT_ID: std::ops::RangeInclusive<usize> = 3..=40;
+pub const ACCOUNT_ID: RangeInclusive<usize> = 3..=40;
 /// Principal and role ids, in bytes.
 pub const LOCAL_ID_BYTES: usize = 64;
 /// A deployment's name, in bytes.
@@ -54,6 +55,19 @@ pub const SUPERSEDED_KEPT: Duration = Duration::from_secs(90 * 86_400);
 pub const PENDING_KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// The longest grace of a rekey.
 pub const REKEY_GRACE: Duration = Duration::from_secs(30 * 86_400);
+/// Calls of an account's day: what a JSON number still holds exactly.
+pub const DAILY_CALLS: u64 = (1 << 53) - 1;
+/// Concurrent connections of one token.
+pub const CONNECTIONS: u32 = 1_000_000;
+/// Calls of a rate limit, and its burst.
+pub const RATE_CALLS: u32 = 1_000_000;
+/// The span of a rate limit.
+pub const RATE_PER: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);
+/// Notices before a token's expiry, and how far ahead of it each may be.
+pub const NOTICES: usize = 8;
+pub const NOTICE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(366 * 86_400);
 /// How long the answer of a call with a request id is kept.
 pub const REPLAY_KEPT: Duration = Duration::from_secs(600);
 

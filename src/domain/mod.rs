@@ -14,6 +14,7 @@ pub mod network;
 pub mod operator;
 pub mod presented;
 pub mod principal;
+pub mod rate;
 pub mod refusal;
 pub mod role;
 pub mod secret;

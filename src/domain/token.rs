@@ -1,12 +1,15 @@
 //! Tokens: the credential, its states, and the life of its secrets.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::account::Policy;
 use super::grant::Grants;
 use super::id::{AccountId, PrincipalId, TokenId};
 use super::limits;
 use super::network::Network;
+use super::rate::RateLimit;
 use super::refusal::Refusal;
 use super::secret::{Place, Secret, SecretState};
 use super::time::Timestamp;
@@ -24,6 +27,9 @@ pub struct Token {
     pub grants: Grants,
     /// Empty: any.
     pub networks: Vec<Network>,
+    pub rate_limit: Option<RateLimit>,
+    /// The token's own bound; see [`Token::max_connections`].
+    pub max_connections: Option<NonZeroU32>,
     pub inactive: bool,
     /// How often it was deactivated: a kept answer from before is not given again.
     pub deactivations: u32,
@@ -90,6 +96,8 @@ impl Token {
             access: Access::Full,
             grants: Grants::default(),
             networks: Vec::new(),
+            rate_limit: None,
+            max_connections: None,
             inactive: false,
             deactivations: 0,
             expire_time: None,
@@ -119,6 +127,14 @@ impl Token {
     #[must_use]
     pub fn etag(&self) -> String {
         super::etag(self.create_time, self.generation)
+    }
+
+    /// How many connections it may hold at once: the smaller of its own bound and its account's.
+    #[must_use]
+    pub fn max_connections(&self, policy: &Policy) -> Option<u32> {
+        let own = self.max_connections.map(NonZeroU32::get);
+        let bounds = [own, policy.max_connections_per_token];
+        bounds.into_iter().flatten().min()
     }
 
     /// The state of one of its secrets: no old secret outlives the token.

@@ -35,6 +35,8 @@ pub(in crate::domain) fn token() -> Token {
         access: Access::Full,
         grants: Grants::default(),
         networks: Vec::new(),
+        rate_limit: None,
+        max_connections: None,
         inactive: false,
         deactivations: 0,
         expire_time: None,
@@ -63,6 +65,26 @@ fn states(token: &Token, now: i64) -> Vec<Option<SecretState>> {
         .iter()
         .map(|secret| token.secret_state(secret, at(now)))
         .collect()
+}
+
+#[test]
+fn the_smaller_of_token_s_and_account_s_connections_counts() {
+    for (own, account, most) in [
+        (None, None, None),
+        (Some(5), None, Some(5)),
+        (None, Some(3), Some(3)),
+        (Some(5), Some(3), Some(3)),
+        (Some(2), Some(3), Some(2)),
+        (Some(5), Some(0), Some(0)),
+    ] {
+        let mut token = token();
+        token.max_connections = own.and_then(NonZeroU32::new);
+        let policy = Policy {
+            max_connections_per_token: account,
+            ..Policy::standard()
+        };
+        assert_eq!(token.max_connections(&policy), most, "{own:?} {account:?}");
+    }
 }
 
 #[test]

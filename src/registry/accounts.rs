@@ -1,5 +1,7 @@
 //! Accounts: made, changed and given their key.
 
+use std::time::Duration;
+
 use super::page::{Page, Paged};
 use super::replay::Once;
 use super::{Call, Error, Kind, Registry, account, check_enabled, check_etag, refused};
@@ -35,12 +37,15 @@ pub struct AccountPatch {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PolicyChange {
     MaxTokens(Option<u32>),
-    RekeyGrace(std::time::Duration),
+    DailyCalls(Option<u64>),
+    MaxConnectionsPerToken(Option<u32>),
+    RekeyGrace(Duration),
     PrincipalRule(PrincipalRule),
     RequireAccountKey(bool),
     RequireExpiry(bool),
-    MaxLifetime(Option<std::time::Duration>),
+    MaxLifetime(Option<Duration>),
     FreezeTokens(bool),
+    NotifyBeforeExpiry(Vec<Duration>),
 }
 
 impl Registry {
@@ -204,12 +209,17 @@ fn apply(account: &mut Account, patch: &AccountPatch) {
     for change in &patch.policy {
         match change {
             PolicyChange::MaxTokens(most) => policy.max_tokens = *most,
+            PolicyChange::DailyCalls(most) => policy.daily_calls = *most,
+            PolicyChange::MaxConnectionsPerToken(most) => policy.max_connections_per_token = *most,
             PolicyChange::RekeyGrace(grace) => policy.rekey_grace = *grace,
             PolicyChange::PrincipalRule(rule) => policy.principal_rule = *rule,
             PolicyChange::RequireAccountKey(required) => policy.require_account_key = *required,
             PolicyChange::RequireExpiry(required) => policy.require_expiry = *required,
             PolicyChange::MaxLifetime(most) => policy.max_lifetime = *most,
             PolicyChange::FreezeTokens(frozen) => policy.freeze_tokens = *frozen,
+            PolicyChange::NotifyBeforeExpiry(notices) => {
+                policy.notify_before_expiry.clone_from(notices);
+            }
         }
     }
 }

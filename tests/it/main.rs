@@ -8,6 +8,7 @@ mod commands;
 mod endings;
 mod first_start;
 mod life;
+mod limits;
 mod offline;
 mod operators;
 mod races;

@@ -1,6 +1,8 @@
 //! Accounts and their policies.
 
-use super::{Fields, bad_path, optional, paths, required, span, wire_span, wire_time};
+use std::time::Duration;
+
+use super::{Fields, bad_path, connections, optional, paths, required, span, wire_span, wire_time};
 use crate::api::proto;
 use crate::api::proto::create_account_request::Terms;
 use crate::domain::account::{Account, Policy, PrincipalRule};
@@ -32,14 +34,18 @@ fn wire_policy(policy: &Policy) -> proto::AccountPolicy {
         PrincipalRule::Enforced => proto::PrincipalRule::Enforced,
         PrincipalRule::Attribution => proto::PrincipalRule::Attribution,
     };
+    let notices = policy.notify_before_expiry.iter().copied();
     proto::AccountPolicy {
         max_tokens: policy.max_tokens,
+        daily_calls: policy.daily_calls,
+        max_connections_per_token: policy.max_connections_per_token,
         rekey_grace: Some(wire_span(policy.rekey_grace)),
         principal_rule: rule.into(),
         require_account_key: policy.require_account_key,
         require_expiry: policy.require_expiry,
         max_lifetime: policy.max_lifetime.map(wire_span),
         freeze_tokens: policy.freeze_tokens,
+        notify_before_expiry: notices.map(wire_span).collect(),
     }
 }
 
@@ -80,20 +86,24 @@ fn policy(fields: &mut Fields, wire: &proto::AccountPolicy) -> Policy {
         "policy.max_lifetime",
         wire.max_lifetime.as_ref().map(lifetime).transpose(),
     );
+    let daily_calls = wire.daily_calls.map(daily_calls).transpose();
+    let connections = wire.max_connections_per_token.map(connections).transpose();
     let principal_rule = fields.check("policy.principal_rule", principal_rule(wire.principal_rule));
     Policy {
         max_tokens: wire.max_tokens,
+        daily_calls: fields.take("policy.daily_calls", daily_calls),
+        max_connections_per_token: fields.take("policy.max_connections_per_token", connections),
         rekey_grace: rekey_grace.unwrap_or_default(),
         principal_rule: principal_rule.unwrap_or(PrincipalRule::None),
         require_account_key: wire.require_account_key,
         require_expiry: wire.require_expiry,
         max_lifetime,
         freeze_tokens: wire.freeze_tokens,
-        ..Policy::standard()
+        notify_before_expiry: notices(fields, &wire.notify_before_expiry),
     }
 }
 
-fn grace(wire: &prost_types::Duration) -> Result<std::time::Duration, Rule> {
+fn grace(wire: &prost_types::Duration) -> Result<Duration, Rule> {
     let grace = span(wire)?;
     let most = limits::REKEY_GRACE;
     if grace > most {
@@ -103,7 +113,46 @@ fn grace(wire: &prost_types::Duration) -> Result<std::time::Duration, Rule> {
     }
 }
 
-fn lifetime(wire: &prost_types::Duration) -> Result<std::time::Duration, Rule> {
+fn daily_calls(calls: u64) -> Result<u64, Rule> {
+    let most = limits::DAILY_CALLS;
+    if calls > most {
+        Err(format!(
+            "must be at most {most}; leave it unset for no limit"
+        ))
+    } else {
+        Ok(calls)
+    }
+}
+
+/// The notices before a token's expiry, the longest first; each that is wrong is named by its place.
+fn notices(fields: &mut Fields, wire: &[prost_types::Duration]) -> Vec<Duration> {
+    const FIELD: &str = "policy.notify_before_expiry";
+    if wire.len() > limits::NOTICES {
+        fields.wrong(FIELD, format!("must be at most {}", limits::NOTICES));
+        return Vec::new();
+    }
+    let mut notices: Vec<Duration> = Vec::with_capacity(wire.len());
+    for (place, wire) in wire.iter().enumerate() {
+        let notice = match notice(wire) {
+            Ok(notice) if notices.contains(&notice) => Err("must not be there twice".into()),
+            other => other,
+        };
+        notices.extend(fields.check(&format!("{FIELD}[{place}]"), notice));
+    }
+    notices.sort_unstable_by(|one, other| other.cmp(one));
+    notices
+}
+
+fn notice(wire: &prost_types::Duration) -> Result<Duration, Rule> {
+    let notice = span(wire)?;
+    if limits::NOTICE.contains(&notice) {
+        Ok(notice)
+    } else {
+        Err("must be 1 second to 366 days".into())
+    }
+}
+
+fn lifetime(wire: &prost_types::Duration) -> Result<Duration, Rule> {
     let lifetime = span(wire)?;
     if lifetime.is_zero() {
         Err("must be more than 0; leave it unset for no limit".into())
@@ -123,14 +172,17 @@ fn principal_rule(wire: i32) -> Result<PrincipalRule, Rule> {
     }
 }
 
-const POLICY_PATHS: [&str; 7] = [
+const POLICY_PATHS: [&str; 10] = [
     "policy.max_tokens",
+    "policy.daily_calls",
+    "policy.max_connections_per_token",
     "policy.rekey_grace",
     "policy.principal_rule",
     "policy.require_account_key",
     "policy.require_expiry",
     "policy.max_lifetime",
     "policy.freeze_tokens",
+    "policy.notify_before_expiry",
 ];
 
 /// The account that UpdateAccount names, and what it changes.
@@ -144,7 +196,7 @@ pub(in crate::api) fn patch(
     required("account.id", &account.id)?;
     let mut fields = Fields::default();
     let mut patch = AccountPatch::default();
-    let wire = account.policy.unwrap_or_default();
+    let wire = account.policy.clone().unwrap_or_default();
     let mut wanted = Fields::default();
     let policy = self::policy(&mut wanted, &wire);
     for path in paths(request.update_mask.as_ref())? {
@@ -198,12 +250,19 @@ fn within_account(error: Error) -> Error {
 fn policy_change(path: &str, policy: &Policy) -> Option<PolicyChange> {
     Some(match path {
         "policy.max_tokens" => PolicyChange::MaxTokens(policy.max_tokens),
+        "policy.daily_calls" => PolicyChange::DailyCalls(policy.daily_calls),
+        "policy.max_connections_per_token" => {
+            PolicyChange::MaxConnectionsPerToken(policy.max_connections_per_token)
+        }
         "policy.rekey_grace" => PolicyChange::RekeyGrace(policy.rekey_grace),
         "policy.principal_rule" => PolicyChange::PrincipalRule(policy.principal_rule),
         "policy.require_account_key" => PolicyChange::RequireAccountKey(policy.require_account_key),
         "policy.require_expiry" => PolicyChange::RequireExpiry(policy.require_expiry),
         "policy.max_lifetime" => PolicyChange::MaxLifetime(policy.max_lifetime),
         "policy.freeze_tokens" => PolicyChange::FreezeTokens(policy.freeze_tokens),
+        "policy.notify_before_expiry" => {
+            PolicyChange::NotifyBeforeExpiry(policy.notify_before_expiry.clone())
+        }
         _ => return None,
     })
 }

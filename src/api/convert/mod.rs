@@ -4,6 +4,7 @@ pub(super) mod account;
 pub(super) mod directory;
 pub(super) mod event;
 pub(super) mod page;
+mod rate;
 pub(super) mod token;
 pub(super) mod validation;
 
@@ -108,6 +109,15 @@ pub(super) fn span(wire: &prost_types::Duration) -> Result<Duration, Rule> {
 
 /// The longest of the wire's durations, in seconds.
 const LONGEST: u64 = 315_576_000_000;
+
+/// A bound on concurrent connections.
+pub(super) fn connections(most: u32) -> Result<u32, Rule> {
+    if most > limits::CONNECTIONS {
+        Err(format!("must be at most {}", limits::CONNECTIONS))
+    } else {
+        Ok(most)
+    }
+}
 
 /// The paths of an update mask: at least one.
 pub(super) fn paths(mask: Option<&prost_types::FieldMask>) -> Result<&[String], Error> {

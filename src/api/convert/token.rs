@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Fields, bad_path, paths, required, span, time, wire_time};
+use super::{Fields, bad_path, paths, rate, required, span, time, wire_time};
 use crate::api::proto;
 use crate::api::proto::create_token_request::Expiry as WireExpiry;
 use crate::domain::field::{self, Rule};
@@ -36,6 +36,8 @@ pub(in crate::api) fn wire(token: &Token, now: Timestamp) -> proto::Token {
         access: wire_access(token.access).into(),
         grants: token.grants.iter().map(ToString::to_string).collect(),
         allowed_networks: token.networks.iter().map(ToString::to_string).collect(),
+        rate_limit: token.rate_limit.map(rate::wire),
+        max_connections: token.max_connections.map_or(0, Into::into),
         state: wire_state(token.state(now)).into(),
         expire_time: token.expire_time.map(wire_time),
         create_time: Some(wire_time(token.create_time)),
@@ -119,6 +121,12 @@ pub(in crate::api) fn new_token(
             &mut fields,
             &at("allowed_networks"),
             &request.allowed_networks,
+        ),
+        rate_limit: rate::limit(&mut fields, &at("rate_limit"), request.rate_limit.as_ref()),
+        max_connections: rate::max_connections(
+            &mut fields,
+            &at("max_connections"),
+            request.max_connections,
         ),
         expiry: request
             .expiry
@@ -219,7 +227,7 @@ pub(in crate::api) fn filter(request: &proto::ListTokensRequest) -> Result<Token
     })
 }
 
-const MUTABLE: [&str; 8] = [
+const MUTABLE: [&str; 10] = [
     "name",
     "description",
     "principal_id",
@@ -227,6 +235,8 @@ const MUTABLE: [&str; 8] = [
     "grants",
     "access",
     "allowed_networks",
+    "rate_limit",
+    "max_connections",
     "labels",
 ];
 const IMMUTABLE: [&str; 11] = [
@@ -276,6 +286,15 @@ pub(in crate::api) fn patch(
                     "token.allowed_networks",
                     &token.allowed_networks,
                 ));
+            }
+            "rate_limit" => {
+                let limit = token.rate_limit.as_ref();
+                patch.rate_limit = Some(rate::limit(&mut fields, "token.rate_limit", limit));
+            }
+            "max_connections" => {
+                let most = token.max_connections;
+                let most = rate::max_connections(&mut fields, "token.max_connections", most);
+                patch.max_connections = Some(most);
             }
             "labels" => patch.labels = fields.check("token.labels", labels(&token.labels)),
             other => bad_path(&mut fields, other, &IMMUTABLE, &MUTABLE),

@@ -12,7 +12,7 @@ use crate::cli::secrets::Source;
 use crate::cli::session::Session;
 use crate::cli::shell::Shell;
 use crate::cli::times::{Expiry, Moment, parse_expiry, to_timestamp, to_wire_span};
-use crate::cli::values::{labels, parse_id, parse_label};
+use crate::cli::values::{Rate, labels, parse_id, parse_label, parse_rate};
 use crate::cli::words::choice;
 
 /// What a new token is to be.
@@ -45,6 +45,18 @@ pub(crate) struct NewTokenArgs {
     /// Network its callers may come from, such as 10.0.0.0/8; may be repeated [default: any].
     #[arg(long = "network", value_name = "CIDR")]
     pub(crate) networks: Vec<String>,
+
+    /// Calls in a span that it may be used for at most, such as 100/1s [default: any].
+    #[arg(long, value_name = "CALLS/SPAN", value_parser = parse_rate)]
+    pub(crate) rate_limit: Option<Rate>,
+
+    /// Calls of the rate limit that may come at once after a pause [default: all of a span's].
+    #[arg(long, value_name = "CALLS", requires = "rate_limit")]
+    pub(crate) burst: Option<u32>,
+
+    /// Connections that it may hold at once [default: as its account's policy says].
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_connections: Option<u32>,
 
     /// When it stops being good: a time, a date (00:00 UTC as it begins), a span such as 90d, or never [default: never].
     #[arg(long, value_name = "WHEN", value_parser = parse_expiry)]
@@ -113,6 +125,8 @@ impl NewTokenArgs {
             access: self.access.map_or(0, Into::into),
             grants: self.grants.clone(),
             allowed_networks: self.networks.clone(),
+            rate_limit: self.rate_limit.map(|rate| rate.wire(self.burst)),
+            max_connections: self.max_connections.unwrap_or_default(),
             labels: labels(&self.labels)?,
             request_id: self.request_id.settle(),
             scope_account_id: self.scope_account.clone().unwrap_or_default(),
@@ -206,6 +220,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::proto::RateLimit;
     use crate::cli::testing::{Scene, parse};
     use prost_types::{Duration, Timestamp};
 
@@ -216,7 +231,7 @@ mod tests {
     #[test]
     fn every_field_of_a_new_token_has_a_flag() {
         let line = "--account acme --name Sync --description nightly --principal p1 --access read-only \
-             --grant tables/*:read,write --grant dispatch --network 10.0.0.0/8 --expires 2027-01-31 \
+             --grant tables/*:read,write --grant dispatch --network 10.0.0.0/8 --rate-limit 100/1s --burst 20 --max-connections 3 --expires 2027-01-31 \
              --label env=prod --label team=a --request-id r1 --scope-account acme";
         assert_eq!(
             request(line),
@@ -228,6 +243,15 @@ mod tests {
                 access: Access::ReadOnly.into(),
                 grants: vec!["tables/*:read,write".into(), "dispatch".into()],
                 allowed_networks: vec!["10.0.0.0/8".into()],
+                rate_limit: Some(RateLimit {
+                    calls: 100,
+                    per: Some(Duration {
+                        seconds: 1,
+                        nanos: 0,
+                    }),
+                    burst: 20,
+                }),
+                max_connections: 3,
                 labels: [("env", "prod"), ("team", "a")]
                     .map(|(key, value)| (key.to_owned(), value.to_owned()))
                     .into(),

@@ -13,7 +13,7 @@ use crate::cli::secrets::SecretFile;
 use crate::cli::session::{Session, required};
 use crate::cli::table::yes_no;
 use crate::cli::times::show_time;
-use crate::cli::values::show_map;
+use crate::cli::values::{show_map, show_rate};
 use crate::cli::words::word_of;
 
 const SHOWN_ONCE: &str = "note: this secret is shown once; keep it now, nobody can read it again";
@@ -89,6 +89,8 @@ impl Record for Token {
             ("principal", self.principal_id.clone()),
             ("grants", self.grants.join(" ")),
             ("networks", self.allowed_networks.join(" ")),
+            ("rate limit", show_rate(self.rate_limit.as_ref())),
+            ("connections", max_connections(self.max_connections)),
             ("labels", show_map(&self.labels)),
             ("scope", self.scope_account_id.clone()),
             ("imported", yes_no(self.imported)),
@@ -186,6 +188,15 @@ fn expires(token: &Token) -> String {
     match &token.expire_time {
         Some(time) => show_time(Some(time)),
         None => "never".into(),
+    }
+}
+
+/// Empty where the account's policy alone says it.
+fn max_connections(most: u32) -> String {
+    if most == 0 {
+        String::new()
+    } else {
+        most.to_string()
     }
 }
 

@@ -7,7 +7,9 @@ use crate::api::proto::{Access, Token, UpdateTokenRequest};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::session::Session;
 use crate::cli::times::{Expiry, parse_expiry, to_timestamp};
-use crate::cli::values::{Mask, labels, parse_id, parse_label};
+use crate::cli::values::{
+    Limit, Mask, Rate, labels, parse_count_limit, parse_id, parse_label, parse_rate_limit,
+};
 use crate::cli::words::choice;
 
 /// Change what is named, leave the rest.
@@ -54,6 +56,18 @@ pub(crate) struct UpdateArgs {
     #[arg(long, conflicts_with = "networks")]
     pub(crate) clear_networks: bool,
 
+    /// Calls in a span that it may be used for at most, such as 100/1s, or none for no limit.
+    #[arg(long, value_name = "CALLS/SPAN", value_parser = parse_rate_limit)]
+    pub(crate) rate_limit: Option<Limit<Rate>>,
+
+    /// Calls of the new rate limit that may come at once after a pause [default: all of a span's].
+    #[arg(long, value_name = "CALLS", requires = "rate_limit")]
+    pub(crate) burst: Option<u32>,
+
+    /// Connections that it may hold at once, or none: as its account's policy says.
+    #[arg(long, value_name = "COUNT", value_parser = parse_count_limit)]
+    pub(crate) max_connections: Option<Limit<u32>>,
+
     /// Label key=value, in place of all it has; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub(crate) labels: Vec<(String, String)>,
@@ -93,6 +107,14 @@ impl UpdateArgs {
                 &self.networks,
                 self.clear_networks,
             ),
+            rate_limit: mask
+                .set("rate_limit", self.rate_limit)
+                .and_then(Limit::at)
+                .map(|rate| rate.wire(self.burst)),
+            max_connections: mask
+                .set("max_connections", self.max_connections)
+                .and_then(Limit::at)
+                .unwrap_or_default(),
             labels: mask.set("labels", relabel).unwrap_or_default(),
             expire_time: match mask.set("expire_time", self.expires) {
                 Some(Expiry::On(moment)) => Some(to_timestamp(moment.ahead_of(now))),
@@ -121,7 +143,8 @@ impl UpdateArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::testing::{NOW, parse};
+    use crate::cli::testing::{NOW, parse, try_parse};
+    use crate::cli::values::show_rate;
 
     fn request(line: &str) -> (Token, Vec<String>) {
         let request = parse::<UpdateArgs>(line).request(NOW()).unwrap();
@@ -139,6 +162,10 @@ mod tests {
             ("--clear-grants", "grants"),
             ("--network 10.0.0.0/8", "allowed_networks"),
             ("--clear-networks", "allowed_networks"),
+            ("--rate-limit 100/1s --burst 20", "rate_limit"),
+            ("--rate-limit none", "rate_limit"),
+            ("--max-connections 3", "max_connections"),
+            ("--max-connections none", "max_connections"),
             ("--label a=b", "labels"),
             ("--clear-labels", "labels"),
             ("--expires 1d", "expire_time"),
@@ -153,19 +180,25 @@ mod tests {
     #[test]
     fn values_go_where_their_paths_say() {
         let (token, _) = request(
-            "t1 --name x --principal p1 --access read-only --grant dispatch --network ::1/128 --label a=b --expires 1d",
+            "t1 --name x --principal p1 --access read-only --grant dispatch --network ::1/128 --rate-limit 100/1s --burst 20 \
+             --max-connections 3 --label a=b --expires 1d",
         );
         assert_eq!(token.name, "x");
         assert_eq!(token.principal_id, "p1");
         assert_eq!(token.access, i32::from(Access::ReadOnly));
         assert_eq!(token.grants, ["dispatch"]);
         assert_eq!(token.allowed_networks, ["::1/128"]);
+        assert_eq!(show_rate(token.rate_limit.as_ref()), "100/1s, burst 20");
+        assert_eq!(token.max_connections, 3);
         assert_eq!(token.labels["a"], "b");
         assert_eq!(
             token.expire_time.unwrap().seconds,
             NOW().timestamp() + 86_400
         );
         assert_eq!(request("t1 --expires never").0.expire_time, None);
+        assert_eq!(request("t1 --rate-limit none").0.rate_limit, None);
+        assert_eq!(request("t1 --max-connections none").0.max_connections, 0);
+        assert!(try_parse::<UpdateArgs>("t1 --burst 20").is_err());
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(crate) fn new_token(account: &str) -> NewToken {
         access: Access::Full,
         grants: Grants::default(),
         networks: Vec::new(),
+        rate_limit: None,
+        max_connections: None,
         expiry: None,
         labels: BTreeMap::new(),
         scope: String::new(),

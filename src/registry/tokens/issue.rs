@@ -1,6 +1,7 @@
 //! New tokens: made with a secret of ours, or taken over from elsewhere by the digest of theirs.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::{
     Expiry, Issued, check_end, check_principal, check_reserved, check_rights, check_scope, details,
@@ -11,6 +12,7 @@ use crate::domain::event::EventKind;
 use crate::domain::grant::Grants;
 use crate::domain::id::{AccountId, PrincipalId, TokenId};
 use crate::domain::network::Network;
+use crate::domain::rate::RateLimit;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
 use crate::domain::text;
@@ -33,6 +35,8 @@ pub struct NewToken {
     pub access: Access,
     pub grants: Grants,
     pub networks: Vec<Network>,
+    pub rate_limit: Option<RateLimit>,
+    pub max_connections: Option<NonZeroU32>,
     pub expiry: Option<Expiry>,
     pub labels: BTreeMap<String, String>,
     /// As it was named; empty: every account.
@@ -257,6 +261,8 @@ impl Making {
             access: new.access,
             grants: new.grants.clone(),
             networks: new.networks.clone(),
+            rate_limit: new.rate_limit,
+            max_connections: new.max_connections,
             expire_time: end,
             labels: new.labels.clone(),
             scope: scope.transpose()?,

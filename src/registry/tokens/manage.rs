@@ -1,12 +1,14 @@
 //! A token's life besides its secrets: changed, deactivated, reactivated, deleted.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use super::{check_end, check_principal, check_reserved, check_rights, details, put, token};
 use crate::domain::event::EventKind;
 use crate::domain::grant::Grants;
 use crate::domain::id::PrincipalId;
 use crate::domain::network::Network;
+use crate::domain::rate::RateLimit;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token, TokenState};
@@ -24,6 +26,8 @@ pub struct TokenPatch {
     pub grants: Option<Grants>,
     pub access: Option<Access>,
     pub networks: Option<Vec<Network>>,
+    pub rate_limit: Option<Option<RateLimit>>,
+    pub max_connections: Option<Option<NonZeroU32>>,
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -213,6 +217,12 @@ fn apply(token: &mut Token, patch: &TokenPatch) {
     }
     if let Some(networks) = &patch.networks {
         token.networks.clone_from(networks);
+    }
+    if let Some(limit) = patch.rate_limit {
+        token.rate_limit = limit;
+    }
+    if let Some(most) = patch.max_connections {
+        token.max_connections = most;
     }
     if let Some(labels) = &patch.labels {
         token.labels.clone_from(labels);

@@ -6,8 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod any;
 mod samples;
 
+use any::*;
 use samples::*;
 
 /// Where the payloads of stored format version 1 are kept. They are never written anew: every later version must read them.
@@ -33,6 +35,7 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("role.bin", &role());
     reads("token.bin", &token());
     reads("token-bare.bin", &bare_token());
+    reads("token-limited.bin", &limited_token());
     reads("token-imported.bin", &imported_token());
     reads("token-operator.bin", &operator_token());
     reads("pointer.bin", &Pointer("0123456789ABCDEFGHIJKL".into()));
@@ -73,6 +76,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("role.bin", role().encode()),
         ("token.bin", token().encode()),
         ("token-bare.bin", bare_token().encode()),
+        ("token-limited.bin", limited_token().encode()),
         ("token-imported.bin", imported_token().encode()),
         ("token-operator.bin", operator_token().encode()),
         (
@@ -93,7 +97,7 @@ fn what_the_domain_would_refuse_is_not_read() {
         crate::domain::token::Token::decode(&stored.encode_to_vec())
     };
     type Spoil = fn(&mut stored::Token);
-    let table: [(&str, Spoil); 9] = [
+    let table: [(&str, Spoil); 10] = [
         ("no id", |token| token.id.clear()),
         ("an account that cannot be", |token| {
             token.account_id = "A".into()
@@ -103,6 +107,9 @@ fn what_the_domain_would_refuse_is_not_read() {
         }),
         ("a network that cannot be", |token| {
             token.allowed_networks = vec!["ten".into()]
+        }),
+        ("a rate limit that cannot be", |token| {
+            token.rate_limit = Some(stored::RateLimit::default())
         }),
         ("a principal that cannot be", |token| {
             token.principal_id = "a b".into()

@@ -1,5 +1,6 @@
 //! Tokens and their secrets' digests.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -7,6 +8,7 @@ use prost::Message as _;
 use super::{Record, bytes32, directory, millis, parse, stored};
 use crate::domain::id::{AccountId, PrincipalId, TokenId};
 use crate::domain::network::Network;
+use crate::domain::rate::RateLimit;
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token};
@@ -26,6 +28,8 @@ impl Record for Token {
             read_only: self.access == Access::ReadOnly,
             grants: self.grants.iter().map(ToString::to_string).collect(),
             allowed_networks: self.networks.iter().map(ToString::to_string).collect(),
+            rate_limit: self.rate_limit.map(stored_rate_limit),
+            max_connections: self.max_connections.map_or(0, NonZeroU32::get),
             inactive: self.inactive,
             deactivations: self.deactivations,
             expire_time_ms: self.expire_time.map(Timestamp::as_millis),
@@ -70,6 +74,8 @@ impl Record for Token {
                 .iter()
                 .map(|text| Network::parse(text))
                 .collect::<Result<_, _>>()?,
+            rate_limit: stored.rate_limit.map(rate_limit).transpose()?,
+            max_connections: NonZeroU32::new(stored.max_connections),
             inactive: stored.inactive,
             deactivations: stored.deactivations,
             expire_time: stored.expire_time_ms.map(Timestamp::from_millis),
@@ -92,6 +98,20 @@ impl Record for Token {
             foreign_id: optional(&stored.foreign_id),
         })
     }
+}
+
+fn stored_rate_limit(limit: RateLimit) -> stored::RateLimit {
+    stored::RateLimit {
+        calls: limit.calls.get(),
+        per_ms: millis(limit.per),
+        burst: limit.burst.get(),
+    }
+}
+
+fn rate_limit(stored: stored::RateLimit) -> Result<RateLimit, String> {
+    let per = Duration::from_millis(stored.per_ms);
+    RateLimit::new(stored.calls, per, stored.burst)
+        .map_err(|_| "a rate limit is not one that can be".into())
 }
 
 fn stored_secret(secret: &Secret) -> stored::Secret {

@@ -1,16 +1,14 @@
-//! Records for the tests: one of each kind by hand, and any at random.
+//! Records for the tests: one of each kind by hand. At random they come from `any`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
-
-use proptest::collection::{btree_map, vec};
-use proptest::option;
-use proptest::prelude::*;
 
 use crate::domain::account::{Account, Policy, PrincipalRule};
 use crate::domain::grant::{Grant, Grants};
 use crate::domain::id::{AccountId, AccountKey, PrincipalId, RoleId, TokenId};
 use crate::domain::network::Network;
 use crate::domain::principal::{Principal, PrincipalState};
+use crate::domain::rate::RateLimit;
 use crate::domain::role::Role;
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
 use crate::domain::time::Timestamp;
@@ -97,7 +95,7 @@ pub(super) fn role() -> Role {
     }
 }
 
-/// Every field, and a secret in every place.
+/// Every field that the first tokens had, and a secret in every place.
 pub(super) fn token() -> Token {
     let later = TIME.after(Duration::from_secs(3_600));
     Token {
@@ -112,6 +110,8 @@ pub(super) fn token() -> Token {
             Network::parse("10.0.0.0/8").unwrap(),
             Network::parse("2001:db8::1").unwrap(),
         ],
+        rate_limit: None,
+        max_connections: None,
         inactive: true,
         deactivations: 2,
         expire_time: Some(later),
@@ -139,6 +139,14 @@ pub(super) fn token() -> Token {
         scope: None,
         imported: false,
         foreign_id: None,
+    }
+}
+
+pub(super) fn limited_token() -> Token {
+    Token {
+        rate_limit: RateLimit::new(100, Duration::from_millis(1_500), 20).ok(),
+        max_connections: NonZeroU32::new(3),
+        ..token()
     }
 }
 
@@ -243,154 +251,10 @@ fn secret(version: u32, place: Place) -> Secret {
     }
 }
 
-fn account_id(id: &str) -> AccountId {
+pub(super) fn account_id(id: &str) -> AccountId {
     AccountId::parse(id).unwrap()
 }
 
 fn grants(texts: &[&str]) -> Grants {
     Grants::new(texts.iter().map(|text| Grant::parse(text).unwrap()))
-}
-
-fn any_time() -> impl Strategy<Value = Timestamp> {
-    any::<i64>().prop_map(Timestamp::from_millis)
-}
-
-fn any_span() -> impl Strategy<Value = Duration> {
-    any::<u64>().prop_map(Duration::from_millis)
-}
-
-fn any_secret() -> impl Strategy<Value = Secret> {
-    let place = prop_oneof![
-        Just(Place::Current),
-        any_time().prop_map(|good_until| Place::Old { good_until }),
-        any_span().prop_map(|grace| Place::Pending { grace }),
-    ];
-    (
-        any::<u32>(),
-        place,
-        any::<[u8; 32]>(),
-        any::<u32>(),
-        any::<bool>(),
-        any_time(),
-    )
-        .prop_map(
-            |(version, place, digest, key, foreign, create_time)| Secret {
-                version,
-                place,
-                digest: Digest::new(digest),
-                key: KeyId(key),
-                foreign,
-                hint: "hint".into(),
-                create_time,
-            },
-        )
-}
-
-fn any_grants() -> impl Strategy<Value = Grants> {
-    vec(
-        "[a-z]{1,8}(/[a-z]{1,8}){0,2}(/\\*)?(:[a-z]{1,5}(,[a-z]{1,5})?)?",
-        0..5,
-    )
-    .prop_map(|texts| Grants::new(texts.iter().map(|text| Grant::parse(text).unwrap())))
-}
-
-pub(super) fn any_token() -> impl Strategy<Value = Token> {
-    let labels = btree_map("[a-z]{1,8}", ".{0,20}", 0..4);
-    let texts = (
-        ".{0,30}",
-        ".{0,30}",
-        option::of("[A-Za-z0-9._-]{1,64}"),
-        option::of("[a-z0-9-]{3,40}"),
-    );
-    let times = (
-        any_time(),
-        any_time(),
-        option::of(any_time()),
-        option::of(any_time()),
-    );
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>());
-    (
-        texts,
-        times,
-        flags,
-        vec(any_secret(), 0..8),
-        any_grants(),
-        labels,
-    )
-        .prop_map(|(texts, times, flags, secrets, grants, labels)| Token {
-            name: texts.0,
-            description: texts.1,
-            principal: texts.2.map(|id| PrincipalId::parse(&id).unwrap()),
-            scope: texts.3.map(|id| account_id(&id)),
-            create_time: times.0,
-            update_time: times.1,
-            expire_time: times.2,
-            rekey_time: times.3,
-            inactive: flags.0,
-            imported: flags.1,
-            access: if flags.2 {
-                Access::ReadOnly
-            } else {
-                Access::Full
-            },
-            generation: flags.3,
-            secrets,
-            grants,
-            labels,
-            ..token()
-        })
-}
-
-pub(super) fn any_account() -> impl Strategy<Value = Account> {
-    let rule = prop_oneof![
-        Just(PrincipalRule::None),
-        Just(PrincipalRule::Enforced),
-        Just(PrincipalRule::Attribution)
-    ];
-    let limits = (
-        option::of(any::<u32>()),
-        option::of(any::<u64>()),
-        option::of(any::<u32>()),
-    );
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    let spans = (any_span(), option::of(any_span()), vec(any_span(), 0..3));
-    (".{0,30}", rule, limits, flags, spans, any_time()).prop_map(
-        |(display_name, principal_rule, limits, flags, spans, create_time)| Account {
-            display_name,
-            disabled: flags.0,
-            create_time,
-            policy: Policy {
-                max_tokens: limits.0,
-                daily_calls: limits.1,
-                max_connections_per_token: limits.2,
-                rekey_grace: spans.0,
-                principal_rule,
-                require_account_key: flags.1,
-                require_expiry: flags.2,
-                max_lifetime: spans.1,
-                freeze_tokens: flags.3,
-                notify_before_expiry: spans.2,
-            },
-            ..full_account()
-        },
-    )
-}
-
-pub(super) fn any_event() -> impl Strategy<Value = LoggedEvent> {
-    let details = btree_map("[a-z]{1,8}", ".{0,20}", 0..4);
-    (
-        any::<u64>(),
-        any_time(),
-        any::<i32>(),
-        details,
-        any::<[u8; 32]>(),
-    )
-        .prop_map(|(sequence, time, kind, details, chain)| LoggedEvent {
-            sequence,
-            time,
-            kind,
-            details,
-            chain,
-            ..event()
-        })
 }
