@@ -22,8 +22,9 @@ use keyward::api::proto::directory_service_client::DirectoryServiceClient;
 use keyward::api::proto::event_service_client::EventServiceClient;
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    CreateAccountRequest, CreateTokenRequest, CreateTokenResponse, Decision, DenyReason, Event,
-    ListEventsRequest, ValidateCredentialsRequest, ValidateCredentialsResponse,
+    Account, AccountPolicy, CreateAccountRequest, CreateTokenRequest, CreateTokenResponse,
+    Decision, DenyReason, Event, ListEventsRequest, UpdateAccountRequest,
+    ValidateCredentialsRequest, ValidateCredentialsResponse,
 };
 use keyward::clock::ManualClock;
 use keyward::config::{Config, ServeArgs};
@@ -190,6 +191,22 @@ impl Client {
         made.unwrap();
     }
 
+    /// Changes values of an account's policy, each named as in the mask.
+    pub(crate) async fn set_policy(&self, id: &str, names: &[&str], policy: AccountPolicy) {
+        let account = Account {
+            id: id.into(),
+            policy: Some(policy),
+            ..Default::default()
+        };
+        let paths = names.iter().map(|name| format!("policy.{name}")).collect();
+        let request = UpdateAccountRequest {
+            account: Some(account),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        };
+        let changed = self.directory.clone().update_account(request).await;
+        changed.unwrap();
+    }
+
     /// A token of an account; what else it is to be goes into `create`.
     pub(crate) async fn token(&self, account: &str, name: &str) -> CreateTokenResponse {
         let request = CreateTokenRequest {
@@ -228,13 +245,29 @@ impl Client {
         answer.unwrap().into_inner()
     }
 
+    /// The same, asked again while the account's calls are not leased: a slow disk is no answer.
+    pub(crate) async fn validate_in_time(
+        &self,
+        request: &ValidateCredentialsRequest,
+    ) -> ValidateCredentialsResponse {
+        let deadline = Instant::now() + PATIENCE;
+        let mut credentials = self.credentials.clone();
+        loop {
+            match credentials.validate_credentials(request.clone()).await {
+                Ok(answer) => return answer.into_inner(),
+                Err(status) => {
+                    assert!(status.get_details_retry_info().is_some(), "{status:?}");
+                    let reason = refused::<()>(Err(status));
+                    assert_eq!(reason, error(Code::Unavailable, "CALLS_NOT_LEASED"));
+                    assert!(Instant::now() < deadline, "the disk is too slow");
+                }
+            }
+        }
+    }
+
     /// The decision on a bare text.
     pub(crate) async fn decide(&self, text: &str) -> Answer {
-        let request = ValidateCredentialsRequest {
-            presented: Some(Presented::Token(text.into())),
-            ..Default::default()
-        };
-        decision(&self.validate(request).await)
+        decision(&self.validate(presenting(text)).await)
     }
 
     /// Events about a token, principal, role or account, the newest first.
@@ -264,6 +297,14 @@ pub(crate) fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
         .connect_lazy()
+}
+
+/// One who presents a bare text.
+pub(crate) fn presenting(text: &str) -> ValidateCredentialsRequest {
+    ValidateCredentialsRequest {
+        presented: Some(Presented::Token(text.into())),
+        ..Default::default()
+    }
 }
 
 pub(crate) fn decision(answer: &ValidateCredentialsResponse) -> Answer {

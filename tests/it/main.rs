@@ -5,8 +5,10 @@ mod harness;
 mod process;
 
 mod commands;
+mod daily_calls;
 mod endings;
 mod first_start;
+mod leases;
 mod life;
 mod limits;
 mod offline;
