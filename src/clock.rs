@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::time::Timestamp;
 
@@ -13,6 +13,9 @@ use crate::domain::time::Timestamp;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time by which decisions are made.
     fn now(&self) -> Timestamp;
+
+    /// Time that has passed since an instant of the clock's own choice, whatever is done to the wall clock.
+    fn steady(&self) -> Duration;
 
     /// What is kept in the store so that a restart does not go back behind it.
     fn floor(&self) -> Timestamp;
@@ -48,6 +51,10 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         wall().max(self.floor())
+    }
+
+    fn steady(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn floor(&self) -> Timestamp {
@@ -92,6 +99,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        self.now().since(Timestamp::default())
     }
 
     fn floor(&self) -> Timestamp {

@@ -3,6 +3,8 @@
 //! A guesser learns nothing from the time that an answer takes: whatever is presented, one HMAC is made for each loaded key
 //! and compared with as many digests, dummies included.
 
+mod again;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -83,6 +85,12 @@ impl Identity {
             Some(SecretState::Retiring { good_until }) => Some(good_until),
             _ => None,
         }
+    }
+
+    /// Which of its token's secrets was presented.
+    #[must_use]
+    pub fn secret_version(&self) -> u32 {
+        self.secret().version
     }
 
     /// What the token may do, within its principal's roles.

@@ -13,7 +13,6 @@ use super::{Answer, Desk, status};
 use crate::domain::field;
 use crate::domain::limits;
 use crate::domain::token::Token;
-use crate::meter::Purse;
 use crate::registry::Error;
 use crate::store::backend::Revision;
 
@@ -48,7 +47,7 @@ impl CredentialService for Credentials {
         let ask =
             validation::ask(asked, &caller.scope).map_err(|error| self.0.refuse(&caller, error))?;
         self.reach(asked.min_revision).await?;
-        let mut purse = Purse::new(&self.0.meter, ask.cost, ask.dry_run);
+        let mut purse = self.0.purse(&ask);
         let answer = self.0.decide(&ask, &mut purse).await?;
         let quota = self.0.quota(&answer, &purse);
         let with_grants = asked.with_grants || asked.dry_run;

@@ -13,6 +13,12 @@ use crate::validator::{Answer, Ask};
 const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Desk {
+    /// What a request pays from.
+    pub(super) fn purse(&self, ask: &Ask<'_>) -> Purse<'_> {
+        let steady = self.registry.clock.steady();
+        Purse::new(&self.meter, ask.cost, ask.dry_run, steady)
+    }
+
     /// Decides, and pays from the purse. Only where the store must be asked for calls of the day does it wait.
     pub(super) async fn decide(
         &self,

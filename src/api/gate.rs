@@ -32,9 +32,12 @@ use crate::registry::replay::Once;
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) token: Arc<Token>,
+    /// Which of the token's secrets was presented.
+    pub(super) secret_version: u32,
     pub(super) scope: Scope,
-    pub(super) method: &'static str,
-    address: Option<IpAddr>,
+    pub(super) method: &'static Method,
+    /// The peer's.
+    pub(super) address: Option<IpAddr>,
     call_id: CallId,
 }
 
@@ -64,7 +67,7 @@ impl Caller {
     pub(super) fn once(&self, request_id: Option<String>, payload: Vec<u8>) -> Option<Once> {
         request_id.map(|request_id| Once {
             operator: self.token.id,
-            method: self.method,
+            method: self.method.name(),
             request_id,
             payload,
         })
@@ -109,35 +112,40 @@ impl<S> Gate<S> {
             .desk
             .validator
             .authenticate(presented.map(Presented::Header), address);
-        let token = identity
-            .map_err(|verdict| {
-                status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
-            })?
-            .token;
-        let scope = Scope::of(&token);
+        let identity = identity.map_err(|verdict| {
+            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
+        })?;
         let call_id = extensions
             .get::<CallId>()
             .copied()
             .unwrap_or_else(CallId::made);
         let caller = Caller {
-            token,
-            scope,
-            method: method.name(),
+            secret_version: identity.secret_version(),
+            scope: Scope::of(&identity.token),
+            token: identity.token,
+            method,
             address,
             call_id,
         };
+        method
+            .admits(&caller.token)
+            .inspect_err(|_| self.desk.deny(&caller))?;
+        Ok(caller)
+    }
+}
+
+impl Method {
+    /// Whether an operator's token has the grant that the method needs.
+    pub(super) fn admits(&self, token: &Token) -> Result<(), Status> {
         let needed = Permission {
-            resource: method.resource,
-            action: Some(method.action),
+            resource: self.resource,
+            action: Some(self.action),
         };
-        if operator::may(&caller.token.grants, caller.token.access, &needed) {
-            return Ok(caller);
+        if operator::may(&token.grants, token.access, &needed) {
+            return Ok(());
         }
-        self.desk.deny(&caller);
-        Err(status::grant_missing(&format!(
-            "{}:{}",
-            method.resource, method.action
-        )))
+        let grant = format!("{}:{}", self.resource, self.action);
+        Err(status::grant_missing(&grant))
     }
 }
 

@@ -3,6 +3,7 @@
 //! `gate` admits callers, a file a service answers them, `convert` translates, `status` words what went wrong.
 
 pub mod call_id;
+mod closing;
 mod convert;
 mod credentials;
 mod decide;
@@ -11,6 +12,7 @@ mod events;
 mod gate;
 pub mod methods;
 pub mod proto;
+mod standing;
 mod status;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use tonic::service::Routes;
 use tonic::{Response, Status};
 
+use self::closing::Closing;
 use self::gate::{Caller, Gate};
 use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
@@ -38,6 +41,7 @@ pub struct Desk {
     pub validator: Validator,
     pub meter: Arc<Meter>,
     denials: Denials,
+    closing: Closing,
 }
 
 impl Desk {
@@ -48,7 +52,13 @@ impl Desk {
             validator,
             meter,
             denials: Denials::default(),
+            closing: Closing::default(),
         }
+    }
+
+    /// Ends every long stream, with a status that says why. Cannot be taken back.
+    pub fn close(&self) {
+        self.closing.close();
     }
 
     /// What a call came to, an error as its status.
@@ -71,13 +81,16 @@ impl Desk {
     /// Tells the audit log of a refused operator, at most once a minute for each method. Nobody waits for it.
     fn deny(self: &Arc<Self>, caller: &Caller) {
         let now = self.validator.now();
-        let Some(count) = self.denials.count(caller.token.id, caller.method, now) else {
+        let Some(count) = self
+            .denials
+            .count(caller.token.id, caller.method.name(), now)
+        else {
             return;
         };
         let denied = Denied {
             operator: caller.token.id,
             account: caller.scope.own_account(),
-            method: caller.method,
+            method: caller.method.name(),
             origin: caller.origin(),
             count,
         };

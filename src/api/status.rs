@@ -173,6 +173,23 @@ pub(super) fn grant_missing(grant: &str) -> Status {
     )
 }
 
+/// A stream's caller reaches other accounts than when it was admitted.
+pub(super) fn scope_changed() -> Status {
+    status(
+        Code::PermissionDenied,
+        "the operator's token reaches other accounts than when the stream began".into(),
+        info("SCOPE_CHANGED", &[]),
+    )
+}
+
+/// A stream ends because the server does.
+pub(super) fn shutting_down() -> Status {
+    unavailable(
+        "SHUTTING_DOWN",
+        "the server is shutting down; go on with another, or with this one when it is back".into(),
+    )
+}
+
 pub(super) fn unknown_method() -> Status {
     status(
         Code::Unimplemented,

@@ -8,12 +8,12 @@ use super::secrets::Source;
 use super::session::{RemoteArgs, Session, with_session};
 use super::shell::Shell;
 use super::table::yes_no;
-use super::times::show_time;
+use super::times::{show_time, show_wire_span};
 use super::values::parse_id;
 use super::words::{Words, label, word_of};
 use crate::api::proto::validate_credentials_request::Presented;
 use crate::api::proto::{
-    Access, Decision, DenyReason, IdAndSecret, Permission, ValidateCredentialsRequest,
+    Access, Decision, DenyReason, IdAndSecret, Permission, Quota, ValidateCredentialsRequest,
     ValidateCredentialsResponse,
 };
 
@@ -166,6 +166,11 @@ impl Record for ValidateCredentialsResponse {
                 "secret good until",
                 show_time(self.secret_good_until.as_ref()),
             ),
+            (
+                "calls today",
+                self.quota.as_ref().map(calls).unwrap_or_default(),
+            ),
+            ("retry after", show_wire_span(self.retry_after.as_ref())),
             ("revision", self.revision.to_string()),
         ];
         fields.retain(|(_, value)| !value.is_empty());
@@ -184,6 +189,15 @@ impl Record for ValidateCredentialsResponse {
                 .collect(),
         }]
     }
+}
+
+/// `2499 of 2500 remain, back at 2027-01-16T00:00:00Z`
+fn calls(quota: &Quota) -> String {
+    let back = show_time(quota.reset_time.as_ref());
+    format!(
+        "{} of {} remain, back at {back}",
+        quota.remaining, quota.limit
+    )
 }
 
 fn outcome(answer: &ValidateCredentialsResponse) -> Result<Outcome, Failure> {
@@ -242,7 +256,7 @@ mod tests {
     #[test]
     fn every_field_of_the_question_has_a_flag() {
         let line = "--account-key k --resource tables/orders --action read --client-address 10.1.2.3 \
-                    --account acme --min-revision 7 --dry-run --with-grants";
+                    --cost 5 --account acme --min-revision 7 --dry-run --with-grants";
         let request = request(line);
         let required = Permission {
             resource: "tables/orders".into(),
@@ -252,7 +266,7 @@ mod tests {
         assert_eq!(request.required, Some(required));
         assert_eq!(request.client_address, "10.1.2.3");
         assert_eq!(request.account_id, "acme");
-        assert_eq!(request.min_revision, 7);
+        assert_eq!((request.cost, request.min_revision), (5, 7));
         assert!(request.dry_run && request.with_grants);
     }
 

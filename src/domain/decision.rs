@@ -101,20 +101,24 @@ pub fn decide(
     now: Timestamp,
     budget: &mut impl Budget,
 ) -> Result<Verdict, Undecided> {
-    let subject = match found {
-        Ok(subject) => subject,
-        Err(unfound) => return Ok(unfound.verdict()),
-    };
+    match found {
+        Ok(subject) => match judge(subject, question, now) {
+            good if good.reason.is_none() => spend(subject, now, budget),
+            broken => Ok(broken),
+        },
+        Err(unfound) => Ok(unfound.verdict()),
+    }
+}
+
+/// What the rules say, without a budget: for what has been paid before.
+#[must_use]
+pub fn judge(subject: &Subject<'_>, question: &Question<'_>, now: Timestamp) -> Verdict {
     let broken = RULES
         .iter()
         .find(|rule| !(rule.holds)(subject, question, now));
-    match broken {
-        Some(rule) => Ok(Verdict::deny(
-            rule.reason,
-            (rule.tell)(subject, question, now),
-        )),
-        None => spend(subject, now, budget),
-    }
+    broken.map_or_else(Verdict::allow, |rule| {
+        Verdict::deny(rule.reason, (rule.tell)(subject, question, now))
+    })
 }
 
 /// The same answer with every rule told, passed or not.
@@ -187,7 +191,8 @@ impl Verdict {
         }
     }
 
-    fn deny(reason: DenyReason, detail: Cow<'static, str>) -> Self {
+    /// With a sentence of the caller's own.
+    pub fn deny(reason: DenyReason, detail: Cow<'static, str>) -> Self {
         Self {
             reason: Some(reason),
             detail,

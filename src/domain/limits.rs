@@ -64,6 +64,8 @@ pub const RATE_CALLS: u32 = 1_000_000;
 /// The span of a rate limit.
 pub const RATE_PER: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(86_400);
+/// How long a used up burst takes to be whole again.
+pub const RATE_REFILL: Duration = Duration::from_secs(366 * 86_400);
 /// Notices before a token's expiry, and how far ahead of it each may be.
 pub const NOTICES: usize = 8;
 pub const NOTICE: RangeInclusive<Duration> =

@@ -31,6 +31,17 @@ impl RateLimit {
             let most = limits::RATE_CALLS;
             wrong.push(("burst", format!("must be at most {most}; 0: as calls")));
         }
+        if let (Some(calls), Some(burst), []) = (counted, at_once, &wrong[..])
+            && per
+                .checked_mul(burst.get())
+                .is_none_or(|span| span / calls.get() > limits::RATE_REFILL)
+        {
+            let days = limits::RATE_REFILL.as_secs() / 86_400;
+            wrong.push((
+                "burst",
+                format!("must be as many calls as come in {days} days, or fewer"),
+            ));
+        }
         match (counted, at_once) {
             (Some(calls), Some(burst)) if wrong.is_empty() => Ok(Self { calls, per, burst }),
             _ => Err(wrong),
@@ -48,7 +59,12 @@ mod tests {
     fn a_limit_has_calls_a_span_and_a_burst_within_their_bounds() {
         let day = Duration::from_secs(86_400);
         let (most, ms) = (limits::RATE_CALLS, Duration::from_millis(1));
-        for (calls, per, burst) in [(1, ms, 1), (most, day, most), (100, SECOND, 0)] {
+        for (calls, per, burst) in [
+            (1, ms, 1),
+            (most, day, most),
+            (100, SECOND, 0),
+            (1, day, 366),
+        ] {
             assert!(RateLimit::new(calls, per, burst).is_ok(), "{calls} {burst}");
         }
         for (calls, per, burst, wrong) in [
@@ -58,6 +74,7 @@ mod tests {
             (1, Duration::ZERO, 0, "per"),
             (1, day + ms, 0, "per"),
             (1, SECOND, most + 1, "burst"),
+            (1, day, 367, "burst"),
         ] {
             let named = RateLimit::new(calls, per, burst).unwrap_err();
             assert_eq!(named.len(), 1, "{named:?}");

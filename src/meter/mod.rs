@@ -1,16 +1,20 @@
-//! What is metered: the daily calls of accounts (`quota`), counted so that none is admitted too many.
+//! What is metered: the daily calls of accounts (`quota`), so that none is let in too many, and the rate of tokens (`rate`).
+//! `purse` is what one request pays from.
 //!
 //! All of it is memory, asked by the validator and filled by the registry: what must be exact across crashes and nodes is
 //! leased from the store (`registry::leases`) before it is handed out here.
 
 mod purse;
 pub mod quota;
+pub mod rate;
 
 pub use purse::Purse;
 use quota::Quotas;
+use rate::Rates;
 
 /// Everything that is metered on this node.
 #[derive(Debug, Default)]
 pub struct Meter {
     pub quotas: Quotas,
+    pub rates: Rates,
 }

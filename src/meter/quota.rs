@@ -18,6 +18,9 @@ use crate::domain::time::{Day, Timestamp};
 const PART_IN_HAND: u64 = 100;
 /// Calls that may be in hand where a hundredth is less.
 const LEAST_IN_HAND: u64 = 8;
+/// The next lease is fetched when this part of what may be in hand is left: late, for each is a commit, and early enough for
+/// the calls that come meanwhile.
+const LOW: u64 = 4;
 /// What of the day's rest one lease takes at the most: others may want some.
 const PART_OF_REST: u64 = 4;
 /// A clock that goes back by less is not believed to be in the day before: cores read it one after the other.
@@ -314,7 +317,7 @@ impl State {
 
     /// The next lease is fetched before the last one has run out.
     fn runs_low(&self, limit: u64) -> bool {
-        self.taken.is_some_and(|taken| taken < limit) && self.in_hand <= most_in_hand(limit) / 2
+        self.taken.is_some_and(|taken| taken < limit) && self.in_hand <= most_in_hand(limit) / LOW
     }
 
     fn figures(&self, limit: u64) -> Option<Figures> {

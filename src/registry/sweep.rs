@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Error, Registry, leases};
 use crate::domain::time::Timestamp;
+use crate::meter::Meter;
 use crate::store::backend::{Direction, Key};
 use crate::store::record::{Pointer, Replay};
 use crate::store::{Wanted, key};
@@ -15,11 +16,12 @@ pub const STEP: usize = 500;
 
 impl Registry {
     /// Sweeps now and again; never ends.
-    pub async fn sweep(&self) {
+    pub async fn sweep(&self, meter: &Meter) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            meter.rates.forget_whole(self.clock.steady());
             if let Err(error) = self.sweep_all().await {
                 tracing::debug!(%error, "what has ended could not be swept");
             }

@@ -74,6 +74,11 @@ impl Health {
         self.0.send_modify(|state| state.closed = true);
     }
 
+    /// Waits until the server closes.
+    pub(super) async fn closed(&self) {
+        let _ = self.0.subscribe().wait_for(|state| state.closed).await;
+    }
+
     /// The gRPC service that answers from this.
     pub(super) fn service(&self) -> HealthServer<Self> {
         HealthServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST)

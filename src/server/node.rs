@@ -140,13 +140,18 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, leases fetched, what has ended swept, and health told of the store's
-    /// condition.
+    /// What runs beside the calls: marks are committed, what has ended swept, long streams ended with the server, and health told
+    /// of the store's condition.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
-        let desk = Arc::clone(&self.desk);
-        background.spawn(async move { desk.registry.sweep().await });
+        let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
+        background.spawn(async move { desk.registry.sweep(&meter).await });
+        let (desk, closing) = (Arc::clone(&self.desk), health.clone());
+        background.spawn(async move {
+            closing.closed().await;
+            desk.close();
+        });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {

@@ -143,7 +143,7 @@ async fn nobody_is_identified_before_the_secret_has_matched() {
             ("secret", false),
         ];
         assert_eq!(steps(&miss), if dry_run { &told[..] } else { &[] });
-        assert_eq!(hit.steps.len(), if dry_run { 13 } else { 0 });
+        assert_eq!(hit.steps.len(), if dry_run { 16 } else { 0 });
     }
     let unknown = world.token("acme").await;
     world.deactivate(unknown.token.id).await;

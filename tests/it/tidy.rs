@@ -64,7 +64,7 @@ const KNOWS: [(&str, &[&str]); 17] = [
 const NODE_VERBS: [&str; 3] = ["src/cli/dev.rs", "src/cli/node.rs", "src/cli/serve.rs"];
 
 /// Words that stand in these places alone, and why.
-const PLACES: [(&str, &[&str], &str); 12] = [
+const PLACES: [(&str, &[&str], &str); 13] = [
     (
         "sled::",
         &["src/store/sled/", "src/store/open.rs", "src/store/open/"],
@@ -74,6 +74,11 @@ const PLACES: [(&str, &[&str], &str); 12] = [
         "papaya::",
         &["src/directory/", "src/meter/"],
         "how what many read at once is laid out",
+    ),
+    (
+        "governor::",
+        &["src/meter/rate.rs"],
+        "if it goes, this goes",
     ),
     (
         "rand::",
