@@ -11,6 +11,7 @@ mod first_start;
 mod leases;
 mod life;
 mod limits;
+mod model;
 mod offline;
 mod operators;
 mod races;
