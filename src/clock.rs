@@ -1,34 +1,101 @@
 //! The time that decisions are made by: the wall clock, but never earlier than a floor that a clock set back cannot move.
 //!
 //! The floor is kept in the store. It advances only by time that has passed on the monotonic clock, so that a wall clock
-//! that leaps into a far year does not carry the floor there.
+//! that leaps into a far year does not carry the floor there. Decisions follow such a leap; what is committed does not: it
+//! goes by the settled time, so that after the clock has returned all is as before.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::domain::time::Timestamp;
 
+/// How far the wall clock may run ahead of the time that has passed before that is a leap.
+pub const LEAP: Duration = Duration::from_secs(60);
+
 /// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time by which decisions are made.
-    fn now(&self) -> Timestamp;
-
-    /// Time that has passed since an instant of the clock's own choice, whatever is done to the wall clock.
-    fn steady(&self) -> Duration;
-
-    /// What is kept in the store so that a restart does not go back behind it.
-    fn floor(&self) -> Timestamp;
+    /// The clocks as they stand.
+    fn read(&self) -> Reading;
 
     /// The store's floor, as it was found when it was opened. Never lowers it.
     fn raise_floor(&self, kept: Timestamp);
+
+    /// The time by which decisions are made.
+    fn now(&self) -> Timestamp {
+        self.read().now()
+    }
+
+    /// The time by which changes are made, and all that cannot be taken back: `now`, but not ahead of it while the wall clock
+    /// has leapt.
+    fn settled(&self) -> Timestamp {
+        self.read().settled()
+    }
+
+    /// Has the wall clock leapt ahead of the time that has passed since this clock was made?
+    fn leapt(&self) -> bool {
+        self.read().leapt()
+    }
+
+    /// What is kept in the store so that a restart does not go back behind it.
+    fn floor(&self) -> Timestamp {
+        self.read().floor()
+    }
+
+    /// The time that has passed since this clock was made, whatever the wall clock says: for spans such as a rate's. It counts
+    /// while the machine sleeps.
+    fn steady(&self) -> Duration {
+        self.read().steady
+    }
+}
+
+/// What the clocks said at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reading {
+    wall: Timestamp,
+    steady: Duration,
+    /// What the wall clock said when the clock was made.
+    start: Timestamp,
+    /// What the floor would have been then.
+    base: Timestamp,
+}
+
+impl Reading {
+    fn now(self) -> Timestamp {
+        self.wall.max(self.floor())
+    }
+
+    fn floor(self) -> Timestamp {
+        self.base.after(self.steady)
+    }
+
+    /// The time as it is by what has passed.
+    fn passed(self) -> Timestamp {
+        self.start.after(self.steady).max(self.floor())
+    }
+
+    fn leapt(self) -> bool {
+        self.wall > self.passed().after(LEAP)
+    }
+
+    fn settled(self) -> Timestamp {
+        if self.leapt() {
+            self.passed()
+        } else {
+            self.now()
+        }
+    }
 }
 
 /// The machine's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    started: Instant,
-    /// What the floor was when this clock started, in milliseconds.
+    made: Duration,
+    start: Timestamp,
+    /// In milliseconds.
     base: AtomicI64,
 }
 
@@ -36,7 +103,8 @@ impl SystemClock {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            started: Instant::now(),
+            made: since_boot(),
+            start: wall(),
             base: AtomicI64::new(0),
         }
     }
@@ -49,22 +117,22 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        wall().max(self.floor())
-    }
-
-    fn steady(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    fn floor(&self) -> Timestamp {
-        Timestamp::from_millis(self.base.load(Ordering::Relaxed)).after(self.started.elapsed())
+    fn read(&self) -> Reading {
+        Reading {
+            wall: wall(),
+            steady: self.steady(),
+            start: self.start,
+            base: Timestamp::from_millis(self.base.load(Ordering::Relaxed)),
+        }
     }
 
     fn raise_floor(&self, kept: Timestamp) {
-        let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.base
-            .fetch_max(kept.as_millis().saturating_sub(passed), Ordering::Relaxed);
+        let base = kept.before(self.steady());
+        self.base.fetch_max(base.as_millis(), Ordering::Relaxed);
+    }
+
+    fn steady(&self) -> Duration {
+        since_boot().saturating_sub(self.made)
     }
 }
 
@@ -77,40 +145,68 @@ pub fn wall() -> Timestamp {
     Timestamp::default().after(since)
 }
 
+/// The monotonic clock that goes on while the machine sleeps: waking up is no leap.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// A clock that tests set.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock(Mutex<Reading>);
 
 impl ManualClock {
     #[must_use]
     pub fn at(time: Timestamp) -> Self {
-        Self(AtomicI64::new(time.as_millis()))
+        Self(Mutex::new(Reading {
+            wall: time,
+            start: time,
+            ..Reading::default()
+        }))
     }
 
+    /// It is `time` by every clock, whatever was before.
     pub fn set(&self, time: Timestamp) {
-        self.0.store(time.as_millis(), Ordering::SeqCst);
+        let mut reading = self.lock();
+        let before = reading.now();
+        reading.steady += time.since(before);
+        reading.wall = time;
+        reading.start = time.before(reading.steady);
+        reading.base = reading.base.min(reading.start);
     }
 
-    pub fn advance(&self, span: std::time::Duration) {
-        self.set(self.now().after(span));
+    /// Time passes.
+    pub fn advance(&self, span: Duration) {
+        let mut reading = self.lock();
+        reading.wall = reading.wall.after(span);
+        reading.steady += span;
+    }
+
+    /// The wall clock alone goes ahead.
+    pub fn leap(&self, span: Duration) {
+        let mut reading = self.lock();
+        reading.wall = reading.wall.after(span);
+    }
+
+    /// The wall clock alone is set back.
+    pub fn set_back(&self, span: Duration) {
+        let mut reading = self.lock();
+        reading.wall = reading.wall.before(span);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reading> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-
-    fn steady(&self) -> Duration {
-        self.now().since(Timestamp::default())
-    }
-
-    fn floor(&self) -> Timestamp {
-        self.now()
+    fn read(&self) -> Reading {
+        *self.lock()
     }
 
     fn raise_floor(&self, kept: Timestamp) {
-        self.0.fetch_max(kept.as_millis(), Ordering::SeqCst);
+        let mut reading = self.lock();
+        reading.base = reading.base.max(kept.before(reading.steady));
     }
 }
 
@@ -118,10 +214,16 @@ impl Clock for ManualClock {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const DAY: Duration = Duration::from_secs(86_400);
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
     #[test]
     fn a_clock_behind_the_kept_floor_goes_on_from_the_floor() {
         let clock = SystemClock::new();
-        let future = wall().after(std::time::Duration::from_secs(3_600));
+        let future = wall().after(HOUR);
         clock.raise_floor(future);
         assert!(clock.now() >= future);
     }
@@ -129,13 +231,13 @@ mod tests {
     #[test]
     fn a_floor_raised_late_is_not_carried_ahead() {
         let clock = SystemClock {
-            started: Instant::now() - std::time::Duration::from_secs(60),
-            base: AtomicI64::new(0),
+            made: since_boot().saturating_sub(MINUTE),
+            ..SystemClock::new()
         };
         let kept = wall();
         clock.raise_floor(kept);
         assert!(
-            clock.floor() < kept.after(std::time::Duration::from_secs(30)),
+            clock.floor() < kept.after(Duration::from_secs(30)),
             "a minute had passed before"
         );
     }
@@ -146,5 +248,105 @@ mod tests {
         clock.raise_floor(Timestamp::from_millis(1_000));
         assert!(clock.floor() < wall());
         assert!(clock.now() >= wall().min(clock.now()));
+    }
+
+    #[test]
+    fn the_machine_s_clocks_go_forwards_together() {
+        let clock = SystemClock::new();
+        let before = clock.read();
+        let after = clock.read();
+        assert!(after.steady >= before.steady);
+        assert!(!clock.leapt());
+    }
+
+    /// What a clock says, as spans since `START`: now, what is settled, and whether it has leapt.
+    fn said(clock: &ManualClock) -> (Duration, Duration, bool) {
+        let (now, settled) = (clock.now(), clock.settled());
+        (now.since(START), settled.since(START), clock.leapt())
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_moved_leaves_what_is_settled() {
+        let edge = LEAP + Duration::from_millis(1);
+        type Move = fn(&ManualClock);
+        let table: [(&str, Move, (Duration, Duration, bool)); 7] = [
+            (
+                "time passes",
+                |clock| clock.advance(YEAR),
+                (YEAR, YEAR, false),
+            ),
+            (
+                "a minute ahead is no leap",
+                |clock| clock.leap(LEAP),
+                (LEAP, LEAP, false),
+            ),
+            (
+                "a millisecond more is one",
+                |clock| clock.leap(LEAP + Duration::from_millis(1)),
+                (edge, Duration::ZERO, true),
+            ),
+            (
+                "a leap of a year, and an hour in it",
+                |clock| {
+                    clock.leap(YEAR);
+                    clock.advance(HOUR);
+                },
+                (YEAR + HOUR, HOUR, true),
+            ),
+            (
+                "the clock returns from a leap",
+                |clock| {
+                    clock.leap(YEAR);
+                    clock.advance(HOUR);
+                    clock.set_back(YEAR);
+                },
+                (HOUR, HOUR, false),
+            ),
+            (
+                "set back a day",
+                |clock| {
+                    clock.advance(HOUR);
+                    clock.set_back(DAY);
+                },
+                (HOUR, HOUR, false),
+            ),
+            (
+                "set back, and right again a day later",
+                |clock| {
+                    clock.set_back(DAY);
+                    clock.advance(DAY);
+                    clock.leap(DAY);
+                },
+                (DAY, DAY, false),
+            ),
+        ];
+        for (case, moved, expected) in table {
+            let clock = ManualClock::at(START);
+            clock.raise_floor(START);
+            moved(&clock);
+            assert_eq!(said(&clock), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_starts_behind_the_floor_and_is_put_right_has_not_leapt() {
+        let clock = ManualClock::at(START.before(DAY));
+        clock.raise_floor(START);
+        assert_eq!(said(&clock), (Duration::ZERO, Duration::ZERO, false));
+        clock.leap(DAY);
+        assert_eq!(said(&clock), (Duration::ZERO, Duration::ZERO, false));
+    }
+
+    #[test]
+    fn what_has_passed_is_told_apart_from_what_the_wall_says() {
+        let clock = ManualClock::at(START);
+        clock.leap(YEAR);
+        clock.set_back(DAY);
+        assert_eq!(clock.steady(), Duration::ZERO);
+        clock.advance(HOUR);
+        assert_eq!(clock.steady(), HOUR);
+        clock.set(clock.now().after(MINUTE));
+        assert_eq!(clock.steady(), HOUR + MINUTE);
+        assert!(!clock.leapt(), "all clocks were set");
     }
 }

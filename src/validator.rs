@@ -27,7 +27,7 @@ use crate::domain::text::{self, Environment};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::keyring::{self, KEYS, Key, Keyring};
-use crate::marks::{Mark, Marks};
+use crate::marks::{Mark, Marks, Misuse};
 use crate::store::backend::Revision;
 
 /// Decides on presented credentials.
@@ -288,21 +288,18 @@ impl Validator {
         now: Timestamp,
     ) {
         let secret = identity.secret();
-        let leave = |mark| {
-            self.marks
-                .leave((identity.token.id, secret.version), mark, now)
-        };
+        let marked = (identity.token.id, secret.version);
+        let leave = |mark| self.marks.leave(marked, mark, self.clock.steady());
         match verdict.reason {
             None if identity.token.secret_state(secret, now) == Some(SecretState::Pending) => {
                 leave(Mark::FirstUse)
             }
             Some(DenyReason::Superseded) => {
                 let address = ask.question.client_address;
-                leave(Mark::SupersededUsed {
-                    client_address: address
-                        .map(|address| address.to_string())
-                        .unwrap_or_default(),
-                });
+                let address = address.map(|address| address.to_string());
+                let consumer = String::new(); // What the caller says of itself comes with usage.
+                let misuse = Misuse::one(address.unwrap_or_default(), consumer);
+                leave(Mark::SupersededUsed(misuse));
             }
             _ => {}
         }

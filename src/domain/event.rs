@@ -18,6 +18,8 @@ pub enum EventKind {
     TokenDeactivated = 8,
     TokenReactivated = 9,
     TokenDeleted = 10,
+    TokenExpiring = 11,
+    TokenExpired = 12,
     SupersededSecretUsed = 13,
     AccountCreated = 20,
     AccountUpdated = 21,

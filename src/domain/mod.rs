@@ -11,6 +11,7 @@ pub mod grant;
 pub mod id;
 pub mod limits;
 pub mod network;
+pub mod notice;
 pub mod operator;
 pub mod presented;
 pub mod principal;

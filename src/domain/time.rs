@@ -32,6 +32,13 @@ impl Timestamp {
         Self(self.0.saturating_add(millis)).min(Self::MAX)
     }
 
+    /// This instant less `span`.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long it is from `earlier` to this instant; zero when it is not later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -162,6 +169,10 @@ mod tests {
         assert_eq!(
             Timestamp::from_millis(5).after(Duration::from_millis(7)),
             Timestamp::from_millis(12)
+        );
+        assert_eq!(
+            Timestamp::from_millis(5).before(Duration::from_millis(7)),
+            Timestamp::from_millis(-2)
         );
         assert_eq!(
             Timestamp::from_millis(5).since(Timestamp::from_millis(9)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::page::{Page, Paged};
 use super::replay::Once;
-use super::{Call, Error, Kind, Registry, account, check_enabled, check_etag, refused};
+use super::{Call, Error, Kind, Registry, account, check_enabled, check_etag, notices, refused};
 use crate::domain::account::{Account, Policy, PrincipalRule};
 use crate::domain::event::EventKind;
 use crate::domain::id::AccountId;
@@ -139,6 +139,9 @@ impl Registry {
             }
             account.generation += 1;
             view.put(key::account(id.as_str()), &account)?;
+            if account.policy.notify_before_expiry != before.policy.notify_before_expiry {
+                notices::renotice(view, &id)?;
+            }
             let mut event = call.event(EventKind::AccountUpdated, &id, id.as_str());
             if account.disabled != before.disabled {
                 event

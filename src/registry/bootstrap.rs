@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, Error, Registry};
+use super::{Call, Error, Registry, notices};
 use crate::domain::account::{Account, Policy};
 use crate::domain::event::{Event, EventKind, Origin};
 use crate::domain::grant::{Grant, Grants, OPERATOR_GRANTS};
@@ -30,7 +30,7 @@ impl Registry {
         let id = random::token_id(&*self.random);
         let secret = text::assemble(&self.environment, id, &random::secret(&*self.random));
         let key = self.keyring.current();
-        let now = self.clock.now();
+        let now = self.clock.settled();
         let first = Secret {
             version: 1,
             place: Place::Current,
@@ -102,6 +102,7 @@ fn make_system(view: &mut View<'_>, system: &AccountId) -> Result<(), Error> {
         generation: 1,
     };
     view.put(key::account(system.as_str()), &account)?;
+    notices::complete(view)?;
     view.log(event(EventKind::AccountCreated, system, system.as_str()));
     Ok(())
 }

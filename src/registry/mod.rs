@@ -10,6 +10,7 @@ mod error;
 pub mod events;
 pub mod leases;
 pub mod marks;
+pub mod notices;
 pub mod page;
 pub mod principals;
 pub mod replay;

@@ -36,7 +36,7 @@ impl Registry {
 
     /// Removes kept answers that have ended; how many that were. Call again while it is `STEP`.
     pub async fn sweep_replays(&self) -> Result<usize, Error> {
-        let now = self.clock.now();
+        let now = self.clock.settled();
         let wanted = Wanted {
             prefix: key::REPLAY_ENDS.into(),
             after: None,

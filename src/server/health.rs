@@ -3,14 +3,16 @@
 //! Written here and not taken from tonic-health, whose Watch ends with NOT_FOUND where the protocol wants
 //! SERVICE_UNKNOWN and a stream that stays open, and whose open streams would keep the process from ending.
 //!
-//! | name                                             | loading | ready   | cannot write | draining |
-//! |--------------------------------------------------|---------|---------|--------------|----------|
-//! | `liveness`                                       | SERVING | SERVING | SERVING      | SERVING  |
-//! | ``, `readiness`, `keyward.v1.*Service`           | NOT     | SERVING | SERVING      | NOT      |
-//! | `keyward.v1.writes`                              | NOT     | SERVING | NOT          | NOT      |
+//! | name                                             | loading | ready   | cannot write | clock leapt | draining |
+//! |--------------------------------------------------|---------|---------|--------------|-------------|----------|
+//! | `liveness`                                       | SERVING | SERVING | SERVING      | SERVING     | SERVING  |
+//! | ``, `readiness`, `keyward.v1.*Service`           | NOT     | SERVING | SERVING      | SERVING     | NOT      |
+//! | `keyward.v1.writes`                              | NOT     | SERVING | NOT          | SERVING     | NOT      |
+//! | `keyward.v1.clock`                               | NOT     | SERVING | SERVING      | NOT         | NOT      |
 //!
 //! A store that cannot write takes no service away: tokens are validated, and everything can be read, from memory. Only
-//! changes answer UNAVAILABLE, and `keyward.v1.writes` is where to watch for that.
+//! changes answer UNAVAILABLE, and `keyward.v1.writes` is where to watch for that. Nor does a wall clock that has leapt: decisions
+//! follow it, and `keyward.v1.clock` says that somebody should look at it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub struct Health(Arc<watch::Sender<State>>);
 struct State {
     ready: bool,
     read_only: bool,
+    leapt: bool,
     draining: bool,
     closed: bool,
 }
@@ -45,6 +48,7 @@ enum Subject {
     Liveness,
     Serving,
     Writes,
+    Clock,
 }
 
 impl Health {
@@ -62,6 +66,12 @@ impl Health {
     /// Whether the store takes changes. True until said otherwise.
     pub fn set_writable(&self, writable: bool) {
         self.0.send_modify(|state| state.read_only = !writable);
+    }
+
+    /// Whether the wall clock has leapt ahead of the time that has passed. False until said otherwise.
+    pub fn set_leapt(&self, leapt: bool) {
+        self.0
+            .send_if_modified(|state| std::mem::replace(&mut state.leapt, leapt) != leapt);
     }
 
     /// The end is near: send no more work. Cannot be taken back.
@@ -106,6 +116,7 @@ impl Subject {
             | "keyward.v1.DirectoryService"
             | "keyward.v1.EventService" => Some(Self::Serving),
             "keyward.v1.writes" => Some(Self::Writes),
+            "keyward.v1.clock" => Some(Self::Clock),
             _ => None,
         }
     }
@@ -116,6 +127,7 @@ impl Subject {
             Self::Liveness => true,
             Self::Serving => serving,
             Self::Writes => serving && !state.read_only,
+            Self::Clock => serving && !state.leapt,
         };
         if good {
             ServingStatus::Serving
@@ -245,13 +257,16 @@ mod tests {
         let read_only = Health::new();
         read_only.set_ready(true);
         read_only.set_writable(false);
+        let leapt = Health::new();
+        leapt.set_ready(true);
+        leapt.set_leapt(true);
         let draining = Health::new();
         draining.set_ready(true);
         draining.drain();
 
-        let whole = [NotServing, Serving, Serving, NotServing];
+        let whole = [NotServing, Serving, Serving, Serving, NotServing];
         for (name, expected) in [
-            ("liveness", [Serving; 4]),
+            ("liveness", [Serving; 5]),
             ("", whole),
             ("readiness", whole),
             ("keyward.v1.CredentialService", whole),
@@ -259,10 +274,14 @@ mod tests {
             ("keyward.v1.EventService", whole),
             (
                 "keyward.v1.writes",
-                [NotServing, Serving, NotServing, NotServing],
+                [NotServing, Serving, NotServing, Serving, NotServing],
+            ),
+            (
+                "keyward.v1.clock",
+                [NotServing, Serving, Serving, NotServing, NotServing],
             ),
         ] {
-            for (health, expected) in [&loading, &ready, &read_only, &draining]
+            for (health, expected) in [&loading, &ready, &read_only, &leapt, &draining]
                 .into_iter()
                 .zip(expected)
             {

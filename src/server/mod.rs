@@ -8,6 +8,7 @@ mod cores;
 mod drain;
 mod health;
 mod layers;
+mod leaps;
 pub mod node;
 pub mod offline;
 pub mod operator;

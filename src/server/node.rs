@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 
+use super::leaps;
 use super::operator::{self, MakeError, NewOperator};
 use super::{Faces, Health, Listeners, MAX_REQUEST, reflection, serve};
 use crate::api::{self, Desk};
@@ -133,8 +134,13 @@ impl Node {
         .await;
         background.shutdown().await;
         let Self {
-            desk, meter, store, ..
+            desk,
+            marks,
+            meter,
+            store,
+            ..
         } = self;
+        write_last_marks(&desk.registry, &marks).await;
         give_back(&desk.registry, &meter, leases).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
@@ -143,18 +149,22 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, what has ended swept, long streams ended with the server, and health told
-    /// of the store's condition.
+    /// What runs beside the calls: marks are committed, what has ended swept, expiring tokens announced, long streams ended with
+    /// the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
         background.spawn(async move { desk.registry.sweep(&meter).await });
+        let desk = Arc::clone(&self.desk);
+        background.spawn(async move { desk.registry.announce().await });
         let (desk, closing) = (Arc::clone(&self.desk), health.clone());
         background.spawn(async move {
             closing.closed().await;
             desk.close();
         });
+        let (clock, told) = (Arc::clone(&self.desk.registry.clock), health.clone());
+        background.spawn(async move { leaps::watch(&*clock, &told).await });
         let (mut condition, health) = (self.store.condition(), health.clone());
         background.spawn(async move {
             loop {
@@ -164,6 +174,14 @@ impl Node {
                 }
             }
         });
+    }
+}
+
+/// Writes what validations left; what is held back to be told once an hour is told now.
+async fn write_last_marks(registry: &Registry, marks: &Marks) {
+    let written = tokio::time::timeout(CLOSING, registry.commit_last_marks(marks));
+    if !matches!(written.await, Ok(Ok(()))) {
+        tracing::warn!("what the last validations left could not be written");
     }
 }
 

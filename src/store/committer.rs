@@ -116,7 +116,7 @@ impl Committer {
             backend: &*self.backend,
             keyring: &self.keyring,
         };
-        let now = self.clock.now();
+        let now = self.clock.settled();
         let mut rows = Rows::default();
         let mut head = Head {
             revision: self.head.revision.next(),

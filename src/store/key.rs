@@ -20,6 +20,12 @@ pub const EVENTS: &[u8] = b"event/";
 pub const QUOTAS: &[u8] = b"quota/";
 /// When kept answers end, oldest first.
 pub const REPLAY_ENDS: &[u8] = b"replay-end/";
+/// Tokens of which something is to be told, the earliest first.
+pub const DUE: &[u8] = b"due/";
+/// Accounts whose tokens' notices are to be looked through, with how far that has come.
+pub const RENOTICES: &[u8] = b"renotice/";
+/// How far the accounts of a store from before there were notices were seen to; empty: all of them.
+pub const NOTICED: &[u8] = b"noticed";
 
 #[must_use]
 pub fn account(id: &str) -> Key {
@@ -141,6 +147,41 @@ pub fn replay_end_parts(key: &[u8]) -> Option<(Timestamp, [u8; 32])> {
     ))
 }
 
+/// What was told of a token's expiry.
+#[must_use]
+pub fn notice(token: TokenId) -> Key {
+    join(&[b"notice/", token.as_bytes()])
+}
+
+/// What lies before 1970 stands at its beginning: it is due.
+#[must_use]
+pub fn due(time: Timestamp, token: TokenId) -> Key {
+    let time = time.max(Timestamp::default());
+    join(&[DUE, &time.as_millis().to_be_bytes(), token.as_bytes()])
+}
+
+/// The time and the token in a due key.
+#[must_use]
+pub fn due_parts(key: &[u8]) -> Option<(Timestamp, TokenId)> {
+    let (time, token) = key.strip_prefix(DUE)?.split_first_chunk::<8>()?;
+    Some((
+        Timestamp::from_millis(i64::from_be_bytes(*time)),
+        TokenId::parse(std::str::from_utf8(token).ok()?)?,
+    ))
+}
+
+#[must_use]
+pub fn renotice(account: &AccountId) -> Key {
+    join(&[RENOTICES, account.as_str().as_bytes()])
+}
+
+/// The account in a renotice's key.
+#[must_use]
+pub fn renotice_account(key: &[u8]) -> Option<AccountId> {
+    let account = key.strip_prefix(RENOTICES)?;
+    AccountId::parse(std::str::from_utf8(account).ok()?).ok()
+}
+
 /// A key as it is shown to people.
 #[must_use]
 pub fn show(key: &[u8]) -> String {
@@ -203,6 +244,10 @@ mod tests {
                 replay_end(end, &[b'a'; 32]),
                 format!("replay-end/\0\0\0\0\0\0ab{a}"),
             ),
+            (notice(id), format!("notice/{id}")),
+            (due(end, id), format!("due/\0\0\0\0\0\0ab{id}")),
+            (renotice(&account), "renotice/acme".into()),
+            (NOTICED.into(), "noticed".into()),
         ];
         for (key, spelled) in table {
             assert_eq!(show(&key), show(spelled.as_bytes()));
@@ -220,6 +265,15 @@ mod tests {
             replay_end_parts(&replay_end(end, &[9; 32])),
             Some((end, [9; 32]))
         );
+        let token = TokenId::parse("0123456789ABCDEFGHIJKL").unwrap();
+        assert_eq!(due_parts(&due(end, token)), Some((end, token)));
+        let long_ago = Timestamp::from_millis(-1);
+        assert_eq!(
+            due_parts(&due(long_ago, token)),
+            Some((Timestamp::default(), token))
+        );
+        let account = AccountId::parse("acme").unwrap();
+        assert_eq!(renotice_account(&renotice(&account)), Some(account));
         assert_eq!(
             show(&event(1)),
             "event/\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01"

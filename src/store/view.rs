@@ -57,7 +57,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The time of the commit that this change becomes part of.
+    /// The time of the commit that this change becomes part of: settled, so that nothing follows a wall clock that has leapt.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now

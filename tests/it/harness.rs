@@ -22,9 +22,9 @@ use keyward::api::proto::directory_service_client::DirectoryServiceClient;
 use keyward::api::proto::event_service_client::EventServiceClient;
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    Account, AccountPolicy, CreateAccountRequest, CreateTokenRequest, CreateTokenResponse,
-    Decision, DenyReason, Event, ListEventsRequest, UpdateAccountRequest,
-    ValidateCredentialsRequest, ValidateCredentialsResponse,
+    CreateAccountRequest, CreateTokenRequest, CreateTokenResponse, Decision, DenyReason, Event,
+    ListEventsRequest, UpdateAccountRequest, ValidateCredentialsRequest,
+    ValidateCredentialsResponse,
 };
 use keyward::clock::ManualClock;
 use keyward::config::{Config, ServeArgs};
@@ -189,22 +189,6 @@ impl Client {
         };
         let made = self.directory.clone().create_account(request).await;
         made.unwrap();
-    }
-
-    /// Changes values of an account's policy, each named as in the mask.
-    pub(crate) async fn set_policy(&self, id: &str, names: &[&str], policy: AccountPolicy) {
-        let account = Account {
-            id: id.into(),
-            policy: Some(policy),
-            ..Default::default()
-        };
-        let paths = names.iter().map(|name| format!("policy.{name}")).collect();
-        let request = UpdateAccountRequest {
-            account: Some(account),
-            update_mask: Some(prost_types::FieldMask { paths }),
-        };
-        let changed = self.directory.clone().update_account(request).await;
-        changed.unwrap();
     }
 
     /// A token of an account; what else it is to be goes into `create`.
@@ -388,8 +372,10 @@ fn config(flags: &[&str]) -> Config {
         "--side-listen=127.0.0.1:0",
         "--cores=2",
         "--drain-wait=0s",
-        "--environment=test",
     ];
+    let named = flags.iter().any(|flag| flag.starts_with("--environment"));
+    let environment = (!named).then_some("--environment=test");
+    let flags = environment.iter().chain(flags);
     let command = ServeArgs::augment_args(clap::Command::new("serve"));
     let matches = command.get_matches_from(needed.iter().chain(flags));
     ServeArgs::from_arg_matches(&matches)

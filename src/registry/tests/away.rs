@@ -1,6 +1,7 @@
 //! Tests: a store that is away, and changes in doubt.
 
 use super::world::*;
+use crate::clock::Clock as _;
 use crate::domain::decision::DenyReason::Superseded;
 use crate::domain::token::Activation::{AtOnce, OnFirstUse};
 use crate::registry::Error;
@@ -118,7 +119,7 @@ async fn marks_that_are_lost_are_made_again_by_the_next_use() {
     };
     world.backend.set_unavailable(true);
     use_all();
-    let taken = world.marks.take_waiting();
+    let taken = world.marks.take_waiting(world.clock.steady());
     assert_eq!(taken.len(), 2);
     assert!(is_away(
         world.registry.commit_taken(&world.marks, taken).await

@@ -1,5 +1,7 @@
 //! Tests: what becomes of marks.
 
+use std::time::Duration;
+
 use super::world::*;
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::event::EventKind;
@@ -106,7 +108,7 @@ async fn the_use_of_a_superseded_secret_is_told_once_an_hour_with_the_client_s_a
     let world = World::with_accounts(["acme"]).await;
     let old = world.token("acme").await;
     world
-        .rekey(old.token.id, std::time::Duration::ZERO, AtOnce)
+        .rekey(old.token.id, Duration::ZERO, AtOnce)
         .await
         .unwrap();
     let lines = world.events().await.len();
@@ -132,9 +134,60 @@ async fn the_use_of_a_superseded_secret_is_told_once_an_hour_with_the_client_s_a
     assert_eq!(event.subject, old.token.id.to_string());
     assert_eq!(event.details["client_address"], "203.0.113.9");
     assert_eq!(event.details["secret_version"], "1");
+    assert_eq!(event.details["count"], "3");
     world.clock.advance(HOUR);
     world.reason(old.secret.reveal());
     assert_eq!(world.step_marks().await, 1);
+    let event = world.events().await.pop().unwrap();
+    assert_eq!(event.details["count"], "1", "since the last one told");
+    assert!(!event.details.contains_key("client_address"));
+}
+
+#[tokio::test]
+async fn later_uses_of_a_superseded_secret_are_told_when_the_hour_is_over_or_the_process_ends() {
+    let world = World::with_accounts(["acme"]).await;
+    let old = world.token("acme").await;
+    let id = old.token.id;
+    world.rekey(id, Duration::ZERO, AtOnce).await.unwrap();
+    let use_it = async |times: usize| {
+        for _ in 0..times {
+            world.reason(old.secret.reveal());
+            world.step_marks().await;
+        }
+    };
+    let counts = async || {
+        let mut lines = world.events().await;
+        lines.retain(|line| line.kind == EventKind::SupersededSecretUsed as i32);
+        let counts = lines.into_iter().map(|line| line.details["count"].clone());
+        counts.collect::<Vec<_>>()
+    };
+    use_it(5).await;
+    assert_eq!(counts().await, ["1"], "an hour is not over");
+    world.clock.advance(HOUR);
+    assert_eq!(world.step_marks().await, 1, "though no further use comes");
+    assert_eq!(counts().await, ["1", "4"]);
+    use_it(2).await;
+    world
+        .registry
+        .commit_last_marks(&world.marks)
+        .await
+        .unwrap();
+    assert_eq!(counts().await, ["1", "4", "2"]);
+}
+
+#[tokio::test]
+async fn a_secret_in_its_grace_is_not_told_as_superseded_by_a_clock_that_leaps() {
+    let world = World::with_accounts(["acme"]).await;
+    let old = world.token("acme").await;
+    world.rekey(old.token.id, HOUR, AtOnce).await.unwrap();
+    let lines = world.events().await.len();
+    world.clock.leap(2 * HOUR);
+    let superseded = Some(DenyReason::Superseded);
+    assert_eq!(world.reason(old.secret.reveal()), superseded);
+    world.step_marks().await;
+    assert_eq!(world.kinds_after(lines).await, NOTHING);
+    world.clock.set_back(2 * HOUR);
+    assert_eq!(world.reason(old.secret.reveal()), None);
 }
 
 #[tokio::test]

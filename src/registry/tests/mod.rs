@@ -8,6 +8,7 @@ mod leases;
 mod lists;
 mod manage;
 mod marks;
+mod notices;
 mod operators;
 mod rekey;
 mod replay;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::world::*;
+use crate::clock::Clock as _;
 use crate::domain::decision::DenyReason::{self, Expired, Inactive, Superseded, Unknown};
 use crate::domain::event::EventKind;
 use crate::domain::presented::Presented;
@@ -180,7 +181,7 @@ async fn a_pending_secret_is_dropped_after_seven_days_or_by_the_next_rekey() {
     assert_eq!(answers(&world, [texts[0], texts[1]]), [None, Some(Unknown)]);
     world.clock.advance(7 * DAY - MILLI);
     assert_eq!(world.reason(texts[2]), None);
-    let _lost_with_a_crash = world.marks.take_waiting();
+    let _lost_with_a_crash = world.marks.take_waiting(world.clock.steady());
     world.clock.advance(MILLI);
     assert_eq!(answers(&world, texts), [None, Some(Unknown), Some(Unknown)]);
     let late = world

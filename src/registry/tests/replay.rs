@@ -269,6 +269,17 @@ mod sweep {
     }
 
     #[tokio::test]
+    async fn a_wall_clock_that_leaps_sweeps_nothing() {
+        let world = World::with_accounts(["acme"]).await;
+        let first = create(&world, "a").await.unwrap();
+        world.clock.leap(2 * limits::REPLAY_KEPT);
+        assert_eq!(world.registry.sweep_replays().await, Ok(0));
+        assert!(same(&first, &create(&world, "a").await.unwrap()));
+        world.clock.advance(limits::REPLAY_KEPT);
+        assert_eq!(world.registry.sweep_replays().await, Ok(1), "its time");
+    }
+
+    #[tokio::test]
     async fn an_answer_that_took_an_older_one_s_place_outlives_the_older_one_s_end() {
         let world = World::with_accounts(["acme"]).await;
         create(&world, "a").await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub(crate) use super::words::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock as _, ManualClock};
 use crate::directory::follow;
 use crate::domain::account::Policy;
 use crate::domain::budget::Unmetered;
@@ -280,7 +280,7 @@ impl World {
 
     /// Commits the marks that wait; how many they were.
     pub(crate) async fn step_marks(&self) -> usize {
-        let taken = self.marks.take_waiting();
+        let taken = self.marks.take_waiting(self.clock.steady());
         let count = taken.len();
         self.registry
             .commit_taken(&self.marks, taken)

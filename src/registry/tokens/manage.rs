@@ -12,7 +12,7 @@ use crate::domain::rate::RateLimit;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token, TokenState};
-use crate::registry::{Call, Error, Kind, Registry, check_etag, refused};
+use crate::registry::{Call, Error, Kind, Registry, check_etag, notices, refused};
 use crate::store::record::Tally;
 use crate::store::{View, key};
 
@@ -234,6 +234,7 @@ fn remove(view: &mut View<'_>, token: &Token) -> Result<(), Error> {
     for digest in super::foreign_digests(token) {
         view.delete(key::import(&token.account, &digest))?;
     }
+    notices::forget(view, token.id)?;
     view.delete(key::token(token.id))?;
     view.delete(key::account_token(&token.account, token.id))?;
     let tally = key::tally(&token.account);

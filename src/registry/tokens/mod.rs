@@ -13,7 +13,7 @@ pub use list::TokenFilter;
 pub use manage::TokenPatch;
 pub use rekey::{NewSecret, check_grace};
 
-use super::{Call, Error, Kind, refused};
+use super::{Call, Error, Kind, notices, refused};
 use crate::domain::account::{Account, PrincipalRule};
 use crate::domain::id::{AccountId, PrincipalId, TokenId};
 use crate::domain::principal::Principal;
@@ -69,7 +69,7 @@ fn token(view: &mut View<'_>, call: &Call, id: &str) -> Result<(Token, Account),
     Ok((token, account))
 }
 
-/// Writes a token in place of what it was, with the rows that find its imported texts.
+/// Writes a token in place of what it was, with the rows that find its imported texts and those that announce its expiry.
 pub(super) fn put(view: &mut View<'_>, before: Option<&Token>, after: &Token) -> Result<(), Error> {
     let old = before.map(foreign_digests).unwrap_or_default();
     let new = foreign_digests(after);
@@ -84,6 +84,9 @@ pub(super) fn put(view: &mut View<'_>, before: Option<&Token>, after: &Token) ->
         view.put(name, &Pointer(after.id.to_string()))?;
     }
     view.put(key::token(after.id), after)?;
+    if before.and_then(|before| before.expire_time) != after.expire_time {
+        notices::schedule(view, after)?;
+    }
     Ok(())
 }
 

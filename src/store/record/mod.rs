@@ -4,6 +4,7 @@
 
 mod directory;
 pub mod log;
+mod notice;
 mod token;
 
 use prost::Message;

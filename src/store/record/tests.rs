@@ -39,6 +39,7 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("token-imported.bin", &imported_token());
     reads("token-operator.bin", &operator_token());
     reads("pointer.bin", &Pointer("0123456789ABCDEFGHIJKL".into()));
+    reads("notice.bin", &told());
     reads("event.bin", &event());
     reads("replay.bin", &replay());
     reads("head.bin", &head());
@@ -83,6 +84,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
             "pointer.bin",
             Pointer("0123456789ABCDEFGHIJKL".into()).encode(),
         ),
+        ("notice.bin", told().encode()),
         ("event.bin", event().encode()),
         ("replay.bin", replay().encode()),
         ("head.bin", head().encode()),
@@ -158,5 +160,6 @@ proptest! {
         let _ = crate::domain::role::Role::decode(&bytes);
         let _ = (Head::decode(&bytes), Replay::decode(&bytes), LoggedEvent::decode(&bytes));
         let _ = (Tally::decode(&bytes), Pointer::decode(&bytes));
+        let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::account::{Account, Policy, PrincipalRule};
 use crate::domain::grant::{Grant, Grants};
 use crate::domain::id::{AccountId, AccountKey, PrincipalId, RoleId, TokenId};
 use crate::domain::network::Network;
+use crate::domain::notice::Told;
 use crate::domain::principal::{Principal, PrincipalState};
 use crate::domain::rate::RateLimit;
 use crate::domain::role::Role;
@@ -188,6 +189,14 @@ pub(super) fn operator_token() -> Token {
         grants: grants(&["keyward/tokens:read,write", "keyward/credentials"]),
         scope: Some(account_id("acme")),
         ..bare_token()
+    }
+}
+
+pub(super) fn told() -> Told {
+    Told {
+        expire_time: TIME,
+        until: Some(TIME.before(Duration::from_secs(86_400))),
+        next: Some(TIME.before(Duration::from_millis(1))),
     }
 }
 
