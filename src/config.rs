@@ -67,6 +67,11 @@ pub struct ServeArgs {
     )]
     operator_token_file: Option<PathBuf>,
 
+    /// How long lines of the audit log are kept; `off` for ever, or 1h to 36500d
+    #[arg(long, env = "KEYWARD_EVENT_RETENTION", value_name = "TIME", default_value = "400d",
+          value_parser = optional_duration(Duration::from_secs(3_600), Duration::from_secs(36_500 * 86_400)), help_heading = "Store")]
+    event_retention: parse::OrOff,
+
     /// This deployment's name, part of every token: 1 to 32 of a-z, 0-9 and - [default: production; dev with --dev]
     #[arg(long, env = "KEYWARD_ENVIRONMENT", value_name = "NAME", value_parser = Environment::parse)]
     environment: Option<Environment>,
@@ -160,6 +165,8 @@ pub struct Config {
     pub keyring_file: Option<PathBuf>,
     /// None: `operator.token` in the data directory.
     pub operator_token_file: Option<PathBuf>,
+    /// None: for ever.
+    pub event_retention: Option<Duration>,
     pub environment: Environment,
     pub listen: SocketAddr,
     pub side_listen: SocketAddr,
@@ -262,6 +269,7 @@ impl ServeArgs {
             cache_bytes: u64::from(self.cache_mib) << 20,
             keyring_file: self.keyring_file,
             operator_token_file: self.operator_token_file,
+            event_retention: self.event_retention.0,
             environment,
             listen: self.listen,
             side_listen: self.side_listen,

@@ -1,7 +1,7 @@
 //! Keyward: a gRPC credential service.
 //!
 //! In reading order: the rules (`domain`), where things are kept (`store`, `keyring`), the read model and the decision on it
-//! (`directory`, `validator`, `marks`, `meter`), what changes things (`registry`), the wire (`api`), the process around it (`server`,
+//! (`directory`, `invalidations`, `validator`, `marks`, `meter`), what changes things (`registry`), the wire (`api`), the process around it (`server`,
 //! `config`, `telemetry`) and the command line (`cli`). ARCHITECTURE.md has the map.
 
 pub mod domain;
@@ -13,6 +13,7 @@ pub mod random;
 pub mod store;
 
 pub mod directory;
+pub mod invalidations;
 pub mod marks;
 pub mod meter;
 pub mod registry;

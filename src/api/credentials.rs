@@ -1,20 +1,24 @@
 //! CredentialService: each call parses, asks and converts.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::convert::{page, request_id, required, token, validation};
+use super::convert::{page, request_id, required, token, validation, wire_span};
 use super::gate::Caller;
 use super::proto;
 use super::proto::credential_service_server::CredentialService;
+use super::stream::{InvalidationWatch, Pull};
 use super::{Answer, Desk, status};
 use crate::domain::field;
 use crate::domain::limits;
+use crate::domain::reuse;
 use crate::domain::token::Token;
 use crate::registry::Error;
 use crate::store::backend::Revision;
+use crate::validator;
 
 #[derive(Debug)]
 pub(super) struct Credentials(pub(super) Arc<Desk>);
@@ -34,6 +38,27 @@ impl Credentials {
         let waited = tokio::time::timeout(limits::REVISION_PATIENCE, reached).await;
         waited.map_err(|_| status::revision_not_reached(wanted, directory.revision().0))
     }
+
+    /// How long the caller may give the answer again.
+    fn cache_for(
+        &self,
+        caller: &Caller,
+        answer: &validator::Answer,
+        dry_run: bool,
+    ) -> Option<Duration> {
+        let follower = (caller.token.id, caller.address?);
+        let heard = self.0.streams.heard(&follower, Instant::now())?;
+        let (identity, now) = (answer.identity.as_ref()?, self.0.validator.now());
+        reuse::cache_for(&reuse::Answered {
+            allowed: answer.verdict.reason.is_none(),
+            dry_run,
+            token: &identity.token,
+            account: &identity.account,
+            secret_good_until: identity.secret_good_until(now),
+            now,
+            heard: Some(heard),
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -51,12 +76,22 @@ impl CredentialService for Credentials {
         let answer = self.0.decide(&ask, &mut purse).await?;
         let quota = self.0.quota(&answer, &purse);
         let with_grants = asked.with_grants || asked.dry_run;
-        Ok(Response::new(validation::answer(
-            answer,
-            quota,
-            with_grants,
-            self.0.validator.now(),
-        )))
+        let cache_for = self.cache_for(&caller, &answer, asked.dry_run);
+        let now = self.0.validator.now();
+        let mut response = validation::answer(answer, quota, with_grants, now);
+        response.cache_for = cache_for.map(wire_span);
+        Ok(Response::new(response))
+    }
+
+    type WatchInvalidationsStream = Pull<InvalidationWatch>;
+
+    async fn watch_invalidations(
+        &self,
+        request: Request<proto::WatchInvalidationsRequest>,
+    ) -> Answer<Self::WatchInvalidationsStream> {
+        let caller = Caller::of(&request)?;
+        let watch = InvalidationWatch::open(&self.0, caller, request.get_ref())?;
+        Ok(Response::new(Pull::new(watch)))
     }
 
     async fn create_token(

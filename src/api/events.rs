@@ -1,4 +1,4 @@
-//! EventService: the audit log, listed and verified.
+//! EventService: the audit log, listed, verified and watched.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::convert::{event as convert, page};
 use super::gate::Caller;
 use super::proto;
 use super::proto::event_service_server::EventService;
+use super::stream::{EventWatch, Pull};
 use super::{Answer, Desk};
 use crate::registry::Error;
 
@@ -64,5 +65,16 @@ impl EventService for Events {
         };
         let verified = self.0.settle(&caller, verified).await?;
         Ok(Response::new(convert::verified(verified)))
+    }
+
+    type WatchEventsStream = Pull<EventWatch>;
+
+    async fn watch_events(
+        &self,
+        request: Request<proto::WatchEventsRequest>,
+    ) -> Answer<Self::WatchEventsStream> {
+        let caller = Caller::of(&request)?;
+        let watch = EventWatch::open(&self.0, caller, request.get_ref()).await?;
+        Ok(Response::new(Pull::new(watch)))
     }
 }

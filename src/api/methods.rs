@@ -37,6 +37,7 @@ macro_rules! methods {
 methods! {
     "CredentialService" {
         "ValidateCredentials" => "credentials" "validate",
+        "WatchInvalidations" => "credentials" "validate",
         "CreateToken" => "tokens" "write",
         "Rekey" => "tokens" "write",
         "CompleteRekey" => "tokens" "write",
@@ -68,6 +69,7 @@ methods! {
     "EventService" {
         "ListEvents" => "events" "read",
         "VerifyEvents" => "events" "read",
+        "WatchEvents" => "events" "read",
     }
 }
 

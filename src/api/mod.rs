@@ -1,6 +1,6 @@
 //! The wire: decode → call → encode. The only place that knows the generated types, gRPC's codes and the grant of each method.
 //!
-//! `gate` admits callers, a file a service answers them, `convert` translates, `status` words what went wrong.
+//! `gate` admits callers, a file a service answers them (`stream` what goes on for long), `convert` translates, `status` words what went wrong.
 
 pub mod call_id;
 mod closing;
@@ -14,8 +14,10 @@ pub mod methods;
 pub mod proto;
 mod standing;
 mod status;
+mod stream;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tonic::service::Routes;
 use tonic::{Response, Status};
@@ -26,6 +28,8 @@ use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
 pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
+use self::stream::Watches;
+use crate::invalidations::{History, Streams};
 use crate::meter::Meter;
 use crate::registry::events::{Denials, Denied};
 use crate::registry::{Error, Registry};
@@ -42,17 +46,28 @@ pub struct Desk {
     pub meter: Arc<Meter>,
     denials: Denials,
     closing: Closing,
+    history: Arc<History>,
+    streams: Arc<Streams>,
+    watches: Watches,
 }
 
 impl Desk {
     #[must_use]
-    pub fn new(registry: Registry, validator: Validator, meter: Arc<Meter>) -> Self {
+    pub fn new(
+        registry: Registry,
+        validator: Validator,
+        meter: Arc<Meter>,
+        history: Arc<History>,
+    ) -> Self {
         Self {
             registry,
             validator,
             meter,
             denials: Denials::default(),
             closing: Closing::default(),
+            history,
+            streams: Arc::new(Streams::new(Instant::now())),
+            watches: Watches::default(),
         }
     }
 

@@ -72,6 +72,15 @@ pub(super) fn of(error: &Error) -> Status {
             message,
             info("SYSTEM_WIDE_ONLY", &[]),
         ),
+        Error::EventsSwept { oldest } => {
+            let details = info("EVENTS_SWEPT", &[("oldest_sequence", &oldest.to_string())]);
+            status(Code::OutOfRange, message, details)
+        }
+        Error::SequenceNotReached { newest } => {
+            let newest = [("newest_sequence", &*newest.to_string())];
+            let details = info("SEQUENCE_NOT_REACHED", &newest);
+            status(Code::OutOfRange, message, details)
+        }
         Error::Store(error) => of_store(error, message),
     }
 }
@@ -187,6 +196,32 @@ pub(super) fn shutting_down() -> Status {
     unavailable(
         "SHUTTING_DOWN",
         "the server is shutting down; go on with another, or with this one when it is back".into(),
+    )
+}
+
+/// A stream's caller has not read for too long.
+pub(super) fn slow_reader() -> Status {
+    status(
+        Code::ResourceExhausted,
+        "nothing was read from the stream for too long; go on after what was heard last".into(),
+        info("SLOW_READER", &[]),
+    )
+}
+
+/// An operator has as many streams open as it may.
+pub(super) fn too_many_watches(limit: usize) -> Status {
+    status(
+        Code::ResourceExhausted,
+        format!("the operator has {limit} watches open, which is as many as it may"),
+        info("TOO_MANY_WATCHES", &[("limit", &limit.to_string())]),
+    )
+}
+
+/// The server has as many streams open as it may.
+pub(super) fn no_room_for_watches(limit: usize) -> Status {
+    unavailable(
+        "TOO_MANY_WATCHES",
+        format!("{limit} watches are open, which is as many as this server has room for"),
     )
 }
 

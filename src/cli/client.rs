@@ -120,7 +120,8 @@ impl Client {
         }
     }
 
-    fn failure(&self, status: Status) -> Failure {
+    /// Why a call, or a stream in its middle, failed.
+    pub(crate) fn failure(&self, status: Status) -> Failure {
         // The transport's own deadline, which it calls a cancellation.
         let expired = status
             .source()

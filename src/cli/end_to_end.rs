@@ -356,6 +356,30 @@ fn a_secret_on_the_command_line_is_refused_unread() {
 }
 
 #[test]
+fn following_goes_on_where_it_was_and_ends_where_there_is_no_going_on() {
+    let mut scene = scene();
+    let (code, out, err) = keyward(&mut scene, "events --follow -o jsonl");
+    assert_eq!(code, 2, "{err}");
+    assert_eq!(out.lines().count(), 3, "{out}");
+    assert!(
+        err.contains("going on after 5: the server is shutting down"),
+        "{err}"
+    );
+    assert!(err.contains("OUT_OF_RANGE"), "{err}");
+    let (code, out, _) = keyward(&mut scene, "events --follow --actor op --limit 2");
+    assert_eq!((code, out.lines().count()), (0, 3), "{out}");
+    assert!(out.starts_with("SEQUENCE  TIME"), "{out}");
+    let (code, out, _) = keyward(&mut scene, "events -f --after-sequence 5 -o json --limit 1");
+    assert_eq!((code, &parsed(&out)[0]["sequence"]), (0, &json!("6")));
+    let (code, out, err) = keyward(&mut scene, "events -f --after-sequence 77 -o jsonl");
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(!err.contains("going on"), "{err}");
+    for line in ["events --follow --before 1d", "events --after-sequence 5"] {
+        assert_eq!(keyward(&mut scene, line).0, 2, "{line}");
+    }
+}
+
+#[test]
 fn accounts_principals_and_events_come_as_tables_too() {
     let mut scene = scene();
     for (line, lines) in [

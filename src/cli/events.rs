@@ -1,4 +1,6 @@
-//! `keyward events`: the audit log, and whether its chain holds.
+//! `keyward events`: the audit log, as it grows too, and whether its chain holds.
+
+mod follow;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -38,6 +40,8 @@ enum EventsVerb {
 #[command(after_long_help = "\
 Examples:
   keyward events --account acme --limit 20
+  keyward events --follow --after 1h
+  keyward events --follow --after-sequence 4587520 --output jsonl
   keyward events list --type token-rekeyed --type token-deactivated --after 7d
   keyward events list --subject 4bQ0… --output jsonl")]
 struct ListArgs {
@@ -64,6 +68,15 @@ struct ListArgs {
     /// Only events before a time, a date, or a span ago such as 1h.
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
     before: Option<Moment>,
+
+    /// Tell events as they happen, oldest first, from the oldest one kept where no start is given. Goes on after a restart of
+    /// the server; ends with Ctrl-C.
+    #[arg(long, short, conflicts_with_all = ["before", "page_size"])]
+    follow: bool,
+
+    /// With --follow, begin after this sequence number: the last one heard.
+    #[arg(long, value_name = "SEQUENCE", requires = "follow")]
+    after_sequence: Option<u64>,
 
     #[command(flatten)]
     paging: PagingArgs,
@@ -106,6 +119,9 @@ impl ListArgs {
     }
 
     async fn run(&self, session: &mut Session<'_, '_>) -> Result<Outcome, Failure> {
+        if self.follow {
+            return follow::run(self, session).await;
+        }
         // One "now" for all pages: their tokens are bound to the filter.
         let now = session.shell.now();
         let client = session.client.clone();

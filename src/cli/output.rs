@@ -9,7 +9,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use super::client::Want;
 use super::failure::Failure;
-use super::table::{pairs, table};
+use super::table::{Running, pairs, table};
 use super::text::escape_json;
 use crate::api::proto;
 
@@ -88,6 +88,8 @@ pub(crate) struct List<'o> {
     columns: &'static [&'static str],
     rows: Vec<Vec<String>>,
     printed: usize,
+    /// Where a table's rows are printed as they come.
+    running: Option<Running>,
 }
 
 impl<'o> List<'o> {
@@ -98,12 +100,28 @@ impl<'o> List<'o> {
             columns: T::COLUMNS,
             rows: Vec::new(),
             printed: 0,
+            running: None,
+        }
+    }
+
+    /// A list without an end: a table, too, prints each record as it arrives.
+    pub(crate) fn endless<T: Listed>(format: Format, out: &'o mut dyn Write) -> Self {
+        Self {
+            running: Some(Running::default()),
+            ..Self::new::<T>(format, out)
         }
     }
 
     /// Takes one record. A reader that has gone away, as `head` does, wants no more.
     pub(crate) fn push<T: Listed>(&mut self, record: &T) -> Result<Want, Failure> {
         let line = match self.format {
+            Format::Table if let Some(running) = &mut self.running => {
+                let mut lines = String::new();
+                if self.printed == 0 {
+                    lines.push_str(&running.line(self.columns));
+                }
+                lines + &running.line(&record.row())
+            }
             Format::Table => {
                 self.rows.push(record.row());
                 return Ok(Want::More);
@@ -118,6 +136,7 @@ impl<'o> List<'o> {
 
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         let text = match self.format {
+            Format::Table if self.running.is_some() => String::new(),
             Format::Table => table(self.columns, &self.rows),
             Format::Json if self.printed == 0 => "[]\n".into(),
             Format::Json => "\n]\n".into(),

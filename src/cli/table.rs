@@ -14,6 +14,28 @@ pub(crate) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     trimmed(&mut table)
 }
 
+/// A table that is printed as its rows come: each column is as wide as its widest cell so far.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    widths: Vec<usize>,
+}
+
+impl Running {
+    /// One row, or the columns' names.
+    pub(crate) fn line(&mut self, cells: &[impl AsRef<str>]) -> String {
+        let mut line = String::new();
+        self.widths.resize(cells.len(), 0);
+        for (cell, width) in cells.iter().zip(&mut self.widths) {
+            let cell = safe_cell(cell.as_ref());
+            *width = cell.chars().count().max(*width);
+            line.push_str(&format!("{cell:<width$}  ", width = *width));
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
+    }
+}
+
 /// Labels and values, one pair a line.
 pub(crate) fn pairs(fields: &[(&str, String)]) -> String {
     let mut pairs = unadorned();
@@ -56,6 +78,14 @@ fn safe_cell(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_running_table_keeps_to_the_widest_cell_so_far() {
+        let mut running = Running::default();
+        assert_eq!(running.line(&["ID", "NAME"]), "ID  NAME\n");
+        assert_eq!(running.line(&["long", ""]), "long  -\n");
+        assert_eq!(running.line(&["a", "x\ny"]), "a     x\\ny\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_nothing_trails() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OrOff(pub(super) Option<Duration>);
 
-/// A parser of times from `least` to `most`: a whole number and ms, s, m or h.
+/// A parser of times from `least` to `most`: a whole number and ms, s, m, h or d.
 pub(super) fn duration(
     least: Duration,
     most: Duration,
@@ -15,7 +15,9 @@ pub(super) fn duration(
         time(text)
             .filter(|time| (least..=most).contains(time))
             .ok_or_else(|| {
-                format!("must be a time from {least:?} to {most:?}, such as 500ms, 5s, 2m or 1h")
+                format!(
+                    "must be a time from {least:?} to {most:?}, such as 500ms, 5s, 2m, 1h or 7d"
+                )
             })
     }
 }
@@ -43,6 +45,7 @@ fn time(text: &str) -> Option<Duration> {
         "s" => Some(Duration::from_secs(amount)),
         "m" => amount.checked_mul(60).map(Duration::from_secs),
         "h" => amount.checked_mul(3600).map(Duration::from_secs),
+        "d" => amount.checked_mul(86_400).map(Duration::from_secs),
         _ => None,
     }
 }
@@ -67,12 +70,16 @@ mod tests {
             ("1.5s", None),
             ("1 s", None),
             ("", None),
+            ("1d", None),
             ("18446744073709551615h", None),
+            ("18446744073709551615d", None),
             ("99999999999999999999s", None),
         ] {
             assert_eq!(parse(text).ok(), expected, "{text:?}");
         }
         assert!(parse("1d").unwrap_err().contains("from 100ms to 3600s"));
+        let days = duration(Duration::ZERO, Duration::from_secs(2 * 86_400));
+        assert_eq!(days("2d"), Ok(Duration::from_secs(2 * 86_400)));
     }
 
     #[test]

@@ -46,6 +46,10 @@ fn nothing_said_is_a_lasting_store_on_this_machine_only() {
     assert!(config.reflection);
     assert!(config.server.cores.get() >= 1);
     assert_eq!(config.server.max_connection_age, None);
+    let days = Duration::from_secs(86_400);
+    assert_eq!(config.event_retention, Some(400 * days));
+    let for_ever = args(&["--event-retention", "off"]).resolve().unwrap();
+    assert_eq!(for_ever.event_retention, None);
 }
 
 #[test]
@@ -91,6 +95,12 @@ fn a_value_out_of_its_range_is_refused_by_flag_and_rule() {
             "--max-connection-age",
             "or off",
         ),
+        (["--event-retention", "59m"], "--event-retention", "or off"),
+        (
+            ["--event-retention", "36501d"],
+            "--event-retention",
+            "or off",
+        ),
         (
             ["--drain-deadline", "ten"],
             "--drain-deadline",
@@ -126,6 +136,8 @@ fn the_edges_of_the_ranges_are_good() {
         "16",
         "--drain-wait",
         "0s",
+        "--event-retention",
+        "1h",
     ]);
     args(&[
         "--cores",
@@ -136,6 +148,8 @@ fn the_edges_of_the_ranges_are_good() {
         "65536",
         "--drain-wait",
         "1m",
+        "--event-retention",
+        "36500d",
     ]);
 }
 

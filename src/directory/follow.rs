@@ -12,13 +12,16 @@ use crate::store::{Changed, Changes, Reader, StoreError};
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A directory with everything that is in the store, and a thread that keeps it so for as long as it is held.
-/// The observers hear of every commit from now on.
+/// The observers hear what was loaded, and of every commit from then on.
 pub fn start(
     store: &Reader,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Arc<Directory>, StoreError> {
     let directory = Arc::new(Directory::default());
     let revision = directory.load(store)?;
+    for observer in &observers {
+        observer.reloaded(revision);
+    }
     directory.seen(revision);
     let changes = store.follow(directory.revision());
     let follower = Follower {
@@ -70,7 +73,8 @@ impl Follower {
 
     fn take_in(&self, directory: &Directory, changed: &Changed) -> Result<(), StoreError> {
         directory.apply(changed)?;
-        let touched = Touched::by(changed);
+        let owner = |id| directory.token(id).map(|token| token.account.clone());
+        let touched = Touched::by(changed, owner);
         for observer in &self.observers {
             observer.touched(&touched);
         }

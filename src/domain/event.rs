@@ -30,6 +30,7 @@ pub enum EventKind {
     RoleUpdated = 41,
     RoleDeleted = 42,
     OperatorDenied = 50,
+    EventsSwept = 70,
 }
 
 /// Who caused it, and in which call.

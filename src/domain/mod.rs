@@ -17,6 +17,7 @@ pub mod presented;
 pub mod principal;
 pub mod rate;
 pub mod refusal;
+pub mod reuse;
 pub mod role;
 pub mod secret;
 pub mod text;

@@ -47,6 +47,14 @@ pub enum Error {
     Lacks(Lack),
     /// Only a system-wide operator may; what.
     SystemWideOnly(&'static str),
+    /// Lines of the log after the one named are kept no more; the oldest that is.
+    EventsSwept {
+        oldest: u64,
+    },
+    /// The log has not come to the sequence named; the last that it can have come to.
+    SequenceNotReached {
+        newest: u64,
+    },
     Store(StoreError),
 }
 
@@ -119,6 +127,14 @@ impl fmt::Display for Error {
                 f.write_str("you cannot hand out full access with a read-only token")
             }
             Self::SystemWideOnly(what) => write!(f, "only a system-wide operator may {what}"),
+            Self::EventsSwept { oldest } => write!(
+                f,
+                "lines after after_sequence are kept no more; the oldest one kept is {oldest}"
+            ),
+            Self::SequenceNotReached { newest } => write!(
+                f,
+                "the log has not come to after_sequence; it is at most at {newest}"
+            ),
             Self::Store(error) => error.fmt(f),
         }
     }

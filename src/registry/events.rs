@@ -1,4 +1,4 @@
-//! The audit log: listed, verified, and told of operators that were refused.
+//! The audit log: listed, and told of operators that were refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,13 @@ use crate::domain::event::{Event, EventKind, Origin};
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::operator::Scope;
 use crate::domain::time::Timestamp;
-use crate::keyring::Keyring;
 use crate::store::backend::Direction;
-use crate::store::record::{Head, LoggedEvent};
-use crate::store::seal::Corrupt;
+use crate::store::record::LoggedEvent;
 use crate::store::{Wanted, key};
 
 /// Lines that one page looks at, at the most; the page may then be short.
 const LOOKED_AT: usize = 5_000;
-/// Lines that verification reads at a time.
+/// Lines that a page looks at, at the least.
 const PAGE: usize = 500;
 
 /// Which events are wanted: all conditions hold; empty ones always do.
@@ -34,7 +32,7 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    fn wants(&self, event: &LoggedEvent) -> bool {
+    pub(super) fn wants(&self, event: &LoggedEvent) -> bool {
         (self.account.is_empty() || event.account.as_str() == self.account)
             && (self.subject.is_empty() || event.subject == self.subject)
             && (self.actor.is_empty() || event.actor == self.actor)
@@ -42,15 +40,6 @@ impl EventFilter {
             && self.after.is_none_or(|after| event.time > after)
             && self.before.is_none_or(|before| event.time < before)
     }
-}
-
-/// What verification found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verified {
-    /// Lines that were read.
-    pub checked: u64,
-    /// The first line that is not as it was written, and what is wrong.
-    pub broken: Option<(u64, String)>,
 }
 
 impl Registry {
@@ -61,12 +50,8 @@ impl Registry {
         mut filter: EventFilter,
         page: Page,
     ) -> Result<Paged<LoggedEvent>, Error> {
+        self.bound(call, &mut filter).await?;
         let scope = &call.operator.scope;
-        if let Scope::Only(_) = scope {
-            filter.account = call.account(&filter.account)?.to_string();
-        } else if !filter.account.is_empty() {
-            self.get_account(call, &filter.account).await?;
-        }
         let after = page.after(&self.keyring, scope)?;
         let wanted = Wanted {
             prefix: key::EVENTS.into(),
@@ -79,72 +64,14 @@ impl Registry {
         Ok(self.filtered(&page, scope, rows, limit, |event| filter.wants(event)))
     }
 
-    /// Walks the chain between two sequence numbers, both included; `None` reaches to the end on that side.
-    pub async fn verify_events(
-        &self,
-        call: &Call,
-        from: Option<u64>,
-        to: Option<u64>,
-    ) -> Result<Verified, Error> {
-        call.system_wide("verify the audit log")?;
-        let head: Option<Head> = self.store.get(key::HEAD.into()).await?;
-        let Some(head) = head else {
-            return Ok(Verified {
-                checked: 0,
-                broken: None,
-            });
-        };
-        let last = to.unwrap_or(u64::MAX);
-        let before = self.before(from).await?;
-        let mut walk = Walk {
-            keyring: &self.keyring,
-            checked: 0,
-            first: before.is_none(),
-            previous: before.and_then(Result::ok),
-        };
-        let mut after = from.and_then(|from| from.checked_sub(1)).map(key::event);
-        loop {
-            let wanted = Wanted {
-                prefix: key::EVENTS.into(),
-                after,
-                direction: Direction::Forward,
-                limit: PAGE,
-            };
-            let page = self.store.scan_each::<LoggedEvent>(wanted).await?;
-            let full = page.len() == PAGE;
-            after = page.last().map(|(name, _)| name.clone());
-            for (name, event) in page {
-                let sequence = key::event_sequence(&name).unwrap_or_default();
-                if sequence > last {
-                    return Ok(walk.done(None));
-                }
-                if let Err(wrong) = walk.step(sequence, event) {
-                    return Ok(walk.done(Some((sequence, wrong))));
-                }
-            }
-            if !full {
-                break;
-            }
+    /// Narrows a filter to what the operator reaches; an account that it does not reach is not found.
+    pub(super) async fn bound(&self, call: &Call, filter: &mut EventFilter) -> Result<(), Error> {
+        if let Scope::Only(_) = call.operator.scope {
+            filter.account = call.account(&filter.account)?.to_string();
+        } else if !filter.account.is_empty() {
+            self.get_account(call, &filter.account).await?;
         }
-        let ended = walk.end(&head).filter(|(missing, _)| *missing <= last);
-        Ok(walk.done(ended))
-    }
-
-    /// The line before a sequence number, on which that one's value rests; `None` where the log begins there.
-    async fn before(
-        &self,
-        from: Option<u64>,
-    ) -> Result<Option<Result<LoggedEvent, Corrupt>>, Error> {
-        let Some(from) = from else { return Ok(None) };
-        let after = Some(key::event(from));
-        let wanted = Wanted {
-            prefix: key::EVENTS.into(),
-            after,
-            direction: Direction::Backward,
-            limit: 1,
-        };
-        let page = self.store.scan_each::<LoggedEvent>(wanted).await?;
-        Ok(page.into_iter().map(|(_, event)| event).next())
+        Ok(())
     }
 
     /// Tells the log of an operator that called without the grant.
@@ -163,72 +90,6 @@ impl Registry {
             Ok(())
         })
         .await
-    }
-}
-
-/// The walk along the chain.
-struct Walk<'a> {
-    keyring: &'a Keyring,
-    checked: u64,
-    previous: Option<LoggedEvent>,
-    /// The walk begins with the chain's first line.
-    first: bool,
-}
-
-impl Walk<'_> {
-    fn step(&mut self, sequence: u64, event: Result<LoggedEvent, Corrupt>) -> Result<(), String> {
-        self.checked += 1;
-        let event = event.map_err(|corrupt| corrupt.wrong)?;
-        if event.sequence != sequence {
-            return Err("the line stands under another's sequence".into());
-        }
-        let expected = match &self.previous {
-            Some(previous) => Some(previous.chain_index + 1),
-            None if self.first => Some(1),
-            None => None,
-        };
-        if expected.is_some_and(|expected| event.chain_index != expected) {
-            return Err(format!(
-                "line {} of the chain is missing before it",
-                expected.unwrap_or_default()
-            ));
-        }
-        let start = [0; 32];
-        let before = self
-            .previous
-            .as_ref()
-            .map(|previous| &previous.chain)
-            .or(self.first.then_some(&start));
-        let key = self
-            .keyring
-            .key(event.key)
-            .ok_or("its key is not in the keyring")?;
-        if before.is_some_and(|before| key.chain(before, &event.line()) != event.chain) {
-            return Err("the line is not the one that the chain was made over".into());
-        }
-        self.previous = Some(event);
-        Ok(())
-    }
-
-    /// The chain must reach as far as the head row says. Lines that were added since are no fault.
-    fn end(&self, head: &Head) -> Option<(u64, String)> {
-        let (length, sequence) = self
-            .previous
-            .as_ref()
-            .map_or((0, 0), |last| (last.chain_index, last.sequence));
-        (length < head.chain.length).then(|| {
-            (
-                sequence + 1,
-                format!("the log ends at line {length} of {}", head.chain.length),
-            )
-        })
-    }
-
-    fn done(&self, broken: Option<(u64, String)>) -> Verified {
-        Verified {
-            checked: self.checked,
-            broken,
-        }
     }
 }
 

@@ -14,9 +14,12 @@ pub mod notices;
 pub mod page;
 pub mod principals;
 pub mod replay;
+pub mod retention;
 pub mod roles;
 pub mod sweep;
 pub mod tokens;
+pub mod verify;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
+use crate::invalidations::History;
 use crate::marks::Marks;
 use crate::meter::Meter;
 use crate::random::Random;
@@ -43,6 +44,7 @@ pub struct Node {
     /// Made on this start, because the store was empty.
     pub first_operator: Option<NewOperator>,
     marks: Arc<Marks>,
+    event_retention: Option<Duration>,
     meter: Arc<Meter>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
@@ -54,8 +56,10 @@ impl Node {
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
         let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
-        let directory = directory::follow::start(opened.store.reader(), Vec::new())
-            .map_err(StartError::Store)?;
+        let history = Arc::new(History::default());
+        let directory =
+            directory::follow::start(opened.store.reader(), vec![Arc::clone(&history) as _])
+                .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
         let registry = Registry {
             store: opened.store.clone(),
@@ -85,11 +89,12 @@ impl Node {
             Arc::clone(&marks),
         );
         let meter = Arc::new(Meter::default());
-        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter)));
+        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter), history));
         Ok(Self {
             desk,
             first_operator,
             marks,
+            event_retention: config.event_retention,
             meter,
             store: opened.store,
             _lock: opened.lock,
@@ -156,6 +161,10 @@ impl Node {
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
         let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
         background.spawn(async move { desk.registry.sweep(&meter).await });
+        if let Some(kept) = self.event_retention {
+            let desk = Arc::clone(&self.desk);
+            background.spawn(async move { desk.registry.retain_events(kept).await });
+        }
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { desk.registry.announce().await });
         let (desk, closing) = (Arc::clone(&self.desk), health.clone());

@@ -29,6 +29,12 @@ const ANCHOR_LAG: Duration = Duration::from_millis(500);
 /// Events of one commit, at the most: what a sequence number has room for.
 const EVENTS: u64 = 1 << 16;
 
+/// The last sequence number that an event of a commit can have.
+#[must_use]
+pub fn last_sequence(revision: Revision) -> u64 {
+    revision.0.saturating_mul(EVENTS).saturating_add(EVENTS - 1)
+}
+
 /// A queued change.
 pub(super) trait Job: Send {
     /// Runs the change over a view; true when what it wrote is to be kept. May be called again.

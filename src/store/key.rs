@@ -14,8 +14,11 @@ pub const ACCOUNTS: &[u8] = b"account/";
 pub const PRINCIPALS: &[u8] = b"principal/";
 pub const ROLES: &[u8] = b"role/";
 pub const TOKENS: &[u8] = b"token/";
+pub const ACCOUNT_TOKENS: &[u8] = b"account-token/";
 pub const IMPORTS: &[u8] = b"import/";
 pub const EVENTS: &[u8] = b"event/";
+/// Where chains of events begin whose oldest lines were swept.
+pub const CHECKPOINTS: &[u8] = b"checkpoint/";
 /// Calls leased of each account's day, oldest day first.
 pub const QUOTAS: &[u8] = b"quota/";
 /// When kept answers end, oldest first.
@@ -77,7 +80,7 @@ pub fn token(id: TokenId) -> Key {
 /// The tokens of an account, by id.
 #[must_use]
 pub fn account_tokens(account: &AccountId) -> Key {
-    join(&[b"account-token/", account.as_str().as_bytes(), b"/"])
+    join(&[ACCOUNT_TOKENS, account.as_str().as_bytes(), b"/"])
 }
 
 #[must_use]
@@ -107,6 +110,12 @@ pub fn event_sequence(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(
         key.strip_prefix(EVENTS)?.try_into().ok()?,
     ))
+}
+
+/// The last line of a chain that was swept.
+#[must_use]
+pub fn checkpoint(chain: &str) -> Key {
+    join(&[CHECKPOINTS, chain.as_bytes()])
 }
 
 /// The calls leased of an account's day.
@@ -235,6 +244,7 @@ mod tests {
                 format!("import/acme/{a}"),
             ),
             (event(0x6162), "event/\0\0\0\0\0\0ab".into()),
+            (checkpoint("c1"), "checkpoint/c1".into()),
             (
                 quota(Day::numbered(0x6162), &account),
                 "quota/\0\0abacme".into(),

@@ -33,6 +33,7 @@ use committer::{Committer, Job};
 use record::{Head, Record};
 use seal::Corrupt;
 
+pub use committer::last_sequence;
 pub use reader::{Changed, Changes, Page, Reader, Wanted};
 pub use view::View;
 

@@ -50,3 +50,39 @@ fn gone() -> Verdict {
     let detail = "the token, or the secret presented, is gone";
     Verdict::deny(DenyReason::Unknown, Cow::Borrowed(detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock as _;
+    use crate::domain::token::Activation::AtOnce;
+    use crate::registry::tests::world::{HOUR, MILLI, World};
+
+    #[tokio::test]
+    async fn what_was_presented_stays_good_as_long_as_its_text_would() {
+        let world = World::with_accounts(["acme"]).await;
+        let again = |id, version| {
+            let identity = world.validator.again(id, version, &Question::default());
+            identity.map(drop).map_err(|verdict| verdict.reason)
+        };
+        let issued = world.token("acme").await;
+        let id = issued.token.id;
+        assert_eq!(again(id, 1), Ok(()));
+        assert_eq!(again(id, 2), Err(Some(DenyReason::Unknown)));
+        world.rekey(id, HOUR, AtOnce).await.unwrap();
+        world.clock.advance(HOUR - MILLI);
+        assert_eq!((again(id, 1), again(id, 2)), (Ok(()), Ok(())));
+        world.clock.advance(MILLI);
+        let superseded = Err(Some(DenyReason::Superseded));
+        assert_eq!((again(id, 1), again(id, 2)), (superseded, Ok(())));
+        world.disable("acme", true).await;
+        assert_eq!(again(id, 2), Err(Some(DenyReason::AccountDisabled)));
+        world.disable("acme", false).await;
+        world.deactivate(id).await;
+        assert_eq!(again(id, 2), Err(Some(DenyReason::Inactive)));
+        world.delete(id).await.unwrap();
+        assert_eq!(again(id, 2), Err(Some(DenyReason::Unknown)));
+        let later = world.clock.steady() + HOUR;
+        assert!(world.marks.take_waiting(later).is_empty());
+    }
+}

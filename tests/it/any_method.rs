@@ -1,4 +1,5 @@
-//! Calls of any method of the contract by its name, with a request in JSON: what is known of it comes from the descriptors.
+//! Calls of any method of the contract by its name, with a request in JSON: what is known of it comes from the descriptors. Of a
+//! stream the first message is the answer.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,21 +48,28 @@ impl Wire {
         let mut grpc = Grpc::new(self.channel.clone());
         grpc.ready().await.expect("the server runs");
         let path = path.parse().expect("a method has a path");
-        let answer = grpc.unary(request, path, Dynamic(method.clone())).await;
+        let codec = Dynamic(method.clone());
+        if method.is_server_streaming() {
+            let mut stream = grpc
+                .server_streaming(request, path, codec)
+                .await?
+                .into_inner();
+            let first = stream.message().await?;
+            return Ok(first.expect("a stream has something to say"));
+        }
+        let answer = grpc.unary(request, path, codec).await;
         answer.map(tonic::Response::into_inner)
     }
 }
 
-/// The methods of the contract, without streams: a stream needs a row of another kind.
+/// The methods of the contract, but for those with a stream of requests: they need a row of another kind.
 pub(crate) fn methods() -> BTreeMap<String, MethodDescriptor> {
     let pool = DescriptorPool::decode(DESCRIPTORS).expect("the descriptors are compiled in");
     let methods = pool
         .services()
         .flat_map(|service| service.methods().collect::<Vec<_>>());
-    let unary =
-        |method: &MethodDescriptor| !method.is_client_streaming() && !method.is_server_streaming();
     methods
-        .inspect(|method| assert!(unary(method), "{}", method.full_name()))
+        .inspect(|method| assert!(!method.is_client_streaming(), "{}", method.full_name()))
         .map(|method| (method.name().to_owned(), method))
         .collect()
 }

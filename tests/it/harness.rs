@@ -22,8 +22,8 @@ use keyward::api::proto::directory_service_client::DirectoryServiceClient;
 use keyward::api::proto::event_service_client::EventServiceClient;
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    CreateAccountRequest, CreateTokenRequest, CreateTokenResponse, Decision, DenyReason, Event,
-    ListEventsRequest, UpdateAccountRequest, ValidateCredentialsRequest,
+    CreateAccountRequest, CreateTokenRequest, CreateTokenResponse, DeactivateTokenRequest,
+    Decision, DenyReason, Event, ListEventsRequest, ValidateCredentialsRequest,
     ValidateCredentialsResponse,
 };
 use keyward::clock::ManualClock;
@@ -41,7 +41,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 /// When every test begins: 2027-01-15 08:00:00 UTC.
@@ -150,6 +150,13 @@ impl Home {
 }
 
 impl Server {
+    /// The first operator, whose streams are sent no more than it has read but for 64 KiB.
+    pub(crate) fn narrow_operator(&self) -> Client {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        let channel = endpoint.initial_stream_window_size(65_535).connect_lazy();
+        Client::over(channel, Some(&read(&self.operator_file)))
+    }
+
     /// The first operator.
     pub(crate) fn operator(&self) -> Client {
         self.caller(&read(&self.operator_file))
@@ -170,7 +177,11 @@ impl Server {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, text: Option<&str>) -> Self {
-        let channel = channel(address);
+        Self::over(channel(address), text)
+    }
+
+    /// One that speaks over a connection of its own making.
+    pub(crate) fn over(channel: Channel, text: Option<&str>) -> Self {
         let caller = Caller(text.map(|text| format!("Bearer {text}").parse().unwrap()));
         Self {
             credentials: CredentialServiceClient::with_interceptor(channel.clone(), caller.clone()),
@@ -252,6 +263,15 @@ impl Client {
     /// The decision on a bare text.
     pub(crate) async fn decide(&self, text: &str) -> Answer {
         decision(&self.validate(presenting(text)).await)
+    }
+
+    pub(crate) async fn deactivate(&self, id: &str) {
+        let request = DeactivateTokenRequest {
+            token_id: id.into(),
+            ..Default::default()
+        };
+        let stopped = self.credentials.clone().deactivate_token(request).await;
+        stopped.unwrap();
     }
 
     /// Events about a token, principal, role or account, the newest first.
@@ -351,6 +371,22 @@ pub(crate) fn holds(bytes: &[u8], text: &str) -> bool {
     bytes
         .windows(text.len())
         .any(|window| window == text.as_bytes())
+}
+
+/// The next message of a stream, or the status that it ends with.
+pub(crate) async fn next<T>(stream: &mut Streaming<T>) -> Result<T, Status> {
+    let message = tokio::time::timeout(PATIENCE, stream.message()).await;
+    let message = message.expect("a stream says something each second");
+    Ok(message?.expect("a stream ends with a status"))
+}
+
+/// The status that a stream ends with.
+pub(crate) async fn ended<T: fmt::Debug>(stream: &mut Streaming<T>) -> (Code, String) {
+    loop {
+        if let Err(status) = next(stream).await {
+            return refused(Err::<T, _>(status));
+        }
+    }
 }
 
 /// Asks again and again until there is an answer: for what the outside world decides.

@@ -49,8 +49,9 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 30] = [
     row("ValidateCredentials", "credentials:validate", r#"{"token": "$secret"}"#, Reach::Answered),
+    row("WatchInvalidations", "credentials:validate", r#"{"afterRevision": 1}"#, Reach::Answered),
     row("CreateToken", "tokens:write", r#"{"accountId": "$account", "name": "n"}"#, Reach::Account),
     row("Rekey", "tokens:write", r#"{"tokenId": "$token"}"#, Reach::Account),
     row("CompleteRekey", "tokens:write", r#"{"tokenId": "$retiring"}"#, Reach::Account),
@@ -83,6 +84,7 @@ const ROWS: [Row; 28] = [
     row("DeleteRole", "directory:write", r#"{"accountId": "$account", "roleId": "$role"}"#, Reach::Account),
     row("ListEvents", "events:read", r#"{"accountId": "$account"}"#, Reach::Account),
     row("VerifyEvents", "events:read", "{}", Reach::Every),
+    row("WatchEvents", "events:read", r#"{"accountId": "$account"}"#, Reach::Account),
 ];
 
 /// Every grant under `keyward/`.

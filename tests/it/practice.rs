@@ -53,7 +53,7 @@ async fn each_integration_has_a_token_that_is_found_and_stopped_by_itself() {
         ..Default::default()
     };
     assert_eq!(operator.listed(labelled).await, ["crm"]);
-    operator.deactivate(&crm.id).await.unwrap();
+    operator.deactivate(&crm.id).await;
     let active = ListTokensRequest {
         account_id: "acme".into(),
         states: vec![TokenState::Active.into()],
@@ -212,7 +212,7 @@ impl Load {
 }
 
 async fn states(operator: &Client, id: &str) -> Vec<SecretState> {
-    let mut secrets = operator.get(id).await.secrets;
+    let mut secrets = operator.shown(id).await.secrets;
     secrets.sort_by_key(|secret| secret.version);
     secrets.iter().map(|secret| secret.state()).collect()
 }

@@ -31,6 +31,13 @@ pub(crate) struct Serving {
     operator_file: PathBuf,
 }
 
+/// A command that goes on.
+pub(crate) struct Running {
+    child: Child,
+    out: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
 /// What a command said and how it ended.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -72,7 +79,10 @@ impl Place {
             "--listen=127.0.0.1:0",
             "--side-listen=127.0.0.1:0",
         ];
-        let words = [wrapper, &[env!("CARGO_BIN_EXE_keyward")], &needed, flags].concat();
+        let mut words = [wrapper, &[env!("CARGO_BIN_EXE_keyward")], &needed, flags].concat();
+        if flags.iter().any(|flag| flag.starts_with("--listen=")) {
+            words.retain(|word| *word != "--listen=127.0.0.1:0");
+        }
         let mut command = self.command(words[0]);
         command.args(&words[1..]).stdout(Stdio::null());
         // As a variable, so that a flag may say otherwise.
@@ -118,6 +128,19 @@ impl Place {
         }
     }
 
+    /// Starts a command that goes on until it is interrupted.
+    pub(crate) fn start(&self, words: &[&str]) -> Running {
+        let mut command = self.command(env!("CARGO_BIN_EXE_keyward"));
+        let mut child = command.args(words).stdout(Stdio::piped()).spawn().unwrap();
+        let out = Arc::new(Mutex::new(String::new()));
+        let reader = follow(child.stdout.take().unwrap(), Arc::clone(&out));
+        Running {
+            child,
+            out,
+            reader: Some(reader),
+        }
+    }
+
     /// A command that sees nothing of the environment that the tests run in.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
@@ -143,10 +166,7 @@ impl Serving {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        let mut kill = Command::new("sh");
-        kill.args(["-c", "kill -TERM \"$0\"", &pid]);
-        assert!(kill.status().unwrap().success());
+        signal("TERM", &self.child);
     }
 
     /// Ends it as a power failure of the process would.
@@ -171,6 +191,36 @@ impl Serving {
     }
 }
 
+impl Running {
+    /// Everything printed up to now.
+    pub(crate) fn out(&self) -> String {
+        self.out.lock().unwrap().clone()
+    }
+
+    /// Ends it as Ctrl-C would.
+    pub(crate) fn interrupt(mut self) -> Said {
+        signal("INT", &self.child);
+        let code = self.child.wait().unwrap().code().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let mut err = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        std::io::Read::read_to_string(&mut stderr, &mut err).unwrap();
+        Said {
+            code,
+            out: self.out(),
+            err,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already ended, unless the test failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         // Already ended, unless the test failed.
@@ -191,6 +241,13 @@ impl Said {
         let out = self.good();
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
+}
+
+fn signal(name: &str, child: &Child) {
+    let pid = child.id().to_string();
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -\"$1\" \"$0\"", &pid, name]);
+    assert!(kill.status().unwrap().success());
 }
 
 fn follow(stderr: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {

@@ -7,10 +7,10 @@
 
 use keyward::api::proto::{
     Account, AccountPolicy, CreateAccountKeyRequest, CreatePrincipalRequest, CreateRoleRequest,
-    CreateTokenRequest, DeactivateTokenRequest, DeleteTokenRequest, Event, EventType,
-    GetAccountRequest, GetTokenRequest, ListTokensRequest, Permission, Principal, PrincipalState,
-    ReactivateTokenRequest, RekeyRequest, RekeyResponse, Token, UpdateAccountRequest,
-    UpdatePrincipalRequest, UpdateTokenRequest, ValidateCredentialsRequest,
+    CreateTokenRequest, DeleteTokenRequest, Event, EventType, GetAccountRequest, GetTokenRequest,
+    ListTokensRequest, Permission, Principal, PrincipalState, ReactivateTokenRequest, RekeyRequest,
+    RekeyResponse, Token, UpdateAccountRequest, UpdatePrincipalRequest, UpdateTokenRequest,
+    ValidateCredentialsRequest,
 };
 use prost_types::FieldMask;
 use tonic::Status;
@@ -46,7 +46,7 @@ impl Client {
         answer.map(tonic::Response::into_inner)
     }
 
-    pub(crate) async fn get(&self, id: &str) -> Token {
+    pub(crate) async fn shown(&self, id: &str) -> Token {
         let request = GetTokenRequest {
             token_id: id.into(),
         };
@@ -70,15 +70,6 @@ impl Client {
         };
         let updated = self.credentials.clone().update_token(request).await?;
         Ok(updated.into_inner().token.unwrap())
-    }
-
-    pub(crate) async fn deactivate(&self, id: &str) -> Result<Token, Status> {
-        let request = DeactivateTokenRequest {
-            token_id: id.into(),
-            ..Default::default()
-        };
-        let stopped = self.credentials.clone().deactivate_token(request).await?;
-        Ok(stopped.into_inner().token.unwrap())
     }
 
     pub(crate) async fn reactivate(&self, id: &str) -> Result<Token, Status> {

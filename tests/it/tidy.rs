@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each module and all that it may know besides itself, in the order in which they stand on each other.
-const KNOWS: [(&str, &[&str]); 17] = [
+const KNOWS: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("files", &[]),
     ("clock", &["domain"]),
@@ -12,6 +12,7 @@ const KNOWS: [(&str, &[&str]); 17] = [
     ("keyring", &["domain", "files", "random"]),
     ("store", &["domain", "files", "clock", "random", "keyring"]),
     ("directory", &["domain", "store"]),
+    ("invalidations", &["domain", "store", "directory"]),
     ("marks", &["domain"]),
     ("meter", &["domain"]),
     (
@@ -33,7 +34,14 @@ const KNOWS: [(&str, &[&str]); 17] = [
     ),
     (
         "api",
-        &["domain", "store", "meter", "registry", "validator"],
+        &[
+            "domain",
+            "store",
+            "invalidations",
+            "meter",
+            "registry",
+            "validator",
+        ],
     ),
     ("config", &["domain"]),
     ("telemetry", &["config"]),
@@ -47,6 +55,7 @@ const KNOWS: [(&str, &[&str]); 17] = [
             "keyring",
             "store",
             "directory",
+            "invalidations",
             "marks",
             "meter",
             "validator",
@@ -72,7 +81,7 @@ const PLACES: [(&str, &[&str], &str); 13] = [
     ),
     (
         "papaya::",
-        &["src/directory/", "src/meter/"],
+        &["src/directory/", "src/invalidations/", "src/meter/"],
         "how what many read at once is laid out",
     ),
     (

@@ -3,7 +3,8 @@
 use super::{Fields, time, wire_time};
 use crate::api::proto;
 use crate::registry::Error;
-use crate::registry::events::{EventFilter, Verified};
+use crate::registry::events::EventFilter;
+use crate::registry::verify::Verified;
 use crate::store::record::LoggedEvent;
 
 pub(in crate::api) fn wire(event: LoggedEvent) -> proto::Event {
@@ -26,12 +27,7 @@ pub(in crate::api) fn wire(event: LoggedEvent) -> proto::Event {
 /// Which events ListEvents asks for.
 pub(in crate::api) fn filter(request: &proto::ListEventsRequest) -> Result<EventFilter, Error> {
     let mut fields = Fields::default();
-    for kind in &request.types {
-        if !matches!(proto::EventType::try_from(*kind), Ok(known) if known != proto::EventType::Unspecified)
-        {
-            fields.wrong("types", format!("has {kind}, which is no event type"));
-        }
-    }
+    check_types(&mut fields, &request.types);
     let after = request
         .after
         .as_ref()
@@ -49,6 +45,27 @@ pub(in crate::api) fn filter(request: &proto::ListEventsRequest) -> Result<Event
         after,
         before,
     })
+}
+
+/// Which events WatchEvents asks for.
+pub(in crate::api) fn watched(request: &proto::WatchEventsRequest) -> Result<EventFilter, Error> {
+    let mut fields = Fields::default();
+    check_types(&mut fields, &request.types);
+    fields.finish()?;
+    Ok(EventFilter {
+        account: request.account_id.clone(),
+        kinds: request.types.clone(),
+        ..EventFilter::default()
+    })
+}
+
+fn check_types(fields: &mut Fields, types: &[i32]) {
+    for kind in types {
+        if !matches!(proto::EventType::try_from(*kind), Ok(known) if known != proto::EventType::Unspecified)
+        {
+            fields.wrong("types", format!("has {kind}, which is no event type"));
+        }
+    }
 }
 
 pub(in crate::api) fn verified(verified: Verified) -> proto::VerifyEventsResponse {

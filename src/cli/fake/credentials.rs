@@ -78,6 +78,16 @@ impl CredentialService for Fake {
         }
     }
 
+    type WatchInvalidationsStream = tokio_stream::Empty<Result<WatchInvalidationsResponse, Status>>;
+
+    async fn watch_invalidations(
+        &self,
+        request: Request<WatchInvalidationsRequest>,
+    ) -> Answer<Self::WatchInvalidationsStream> {
+        admit(request)?;
+        Ok(Response::new(tokio_stream::empty()))
+    }
+
     async fn create_token(
         &self,
         request: Request<CreateTokenRequest>,

@@ -1,6 +1,7 @@
-//! The fake's audit log: a thousand lines, newest first, the chain broken wherever one asks.
+//! The fake's audit log: a thousand lines, newest first, the chain broken wherever one asks. A watch hears two lines, then that the
+//! server closes; it goes on with one more, and then lines are swept.
 
-use tonic::{Request, Response};
+use tonic::{Request, Response, Status};
 
 use super::{Answer, Fake, admit};
 use crate::api::proto::event_service_server::EventService;
@@ -43,5 +44,36 @@ impl EventService for Fake {
             first_bad_sequence: request.from_sequence,
             detail: "told".into(),
         }))
+    }
+
+    type WatchEventsStream =
+        tokio_stream::Iter<std::vec::IntoIter<Result<WatchEventsResponse, Status>>>;
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Answer<Self::WatchEventsStream> {
+        let request = admit(request)?;
+        let told = |sequence, event| Ok(WatchEventsResponse { event, sequence });
+        let event = |sequence, actor: &str| {
+            let event = Event {
+                sequence,
+                r#type: EventType::TokenCreated.into(),
+                actor: actor.into(),
+                ..Event::default()
+            };
+            told(sequence, Some(event))
+        };
+        let messages = match request.after_sequence {
+            0 => vec![
+                event(1, "op"),
+                event(2, "other"),
+                told(5, None),
+                Err(Status::unavailable("the server is shutting down")),
+            ],
+            5 => vec![event(6, "op"), Err(Status::out_of_range("swept"))],
+            _ => vec![Err(Status::out_of_range("not there"))],
+        };
+        Ok(Response::new(tokio_stream::iter(messages)))
     }
 }

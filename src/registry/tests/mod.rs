@@ -12,6 +12,7 @@ mod notices;
 mod operators;
 mod rekey;
 mod replay;
+mod retention;
 mod verify;
 pub(crate) mod words;
 pub(crate) mod world;

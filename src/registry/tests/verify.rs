@@ -2,7 +2,7 @@
 
 use super::events::every_change;
 use super::world::*;
-use crate::registry::events::Verified;
+use crate::registry::verify::Verified;
 use crate::store::key;
 
 async fn verify(world: &World, from: Option<u64>, to: Option<u64>) -> Verified {

@@ -9,7 +9,7 @@ mod token;
 
 use prost::Message;
 
-pub use log::{Head, KeyCheck, LoggedEvent, Replay};
+pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 
 /// The generated types of what is on disk.
 #[allow(

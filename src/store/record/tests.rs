@@ -41,6 +41,7 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("pointer.bin", &Pointer("0123456789ABCDEFGHIJKL".into()));
     reads("notice.bin", &told());
     reads("event.bin", &event());
+    reads("checkpoint.bin", &checkpoint());
     reads("replay.bin", &replay());
     reads("head.bin", &head());
 }
@@ -86,6 +87,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("notice.bin", told().encode()),
         ("event.bin", event().encode()),
+        ("checkpoint.bin", checkpoint().encode()),
         ("replay.bin", replay().encode()),
         ("head.bin", head().encode()),
     ]
@@ -159,7 +161,7 @@ proptest! {
         let _ = crate::domain::principal::Principal::decode(&bytes);
         let _ = crate::domain::role::Role::decode(&bytes);
         let _ = (Head::decode(&bytes), Replay::decode(&bytes), LoggedEvent::decode(&bytes));
-        let _ = (Tally::decode(&bytes), Pointer::decode(&bytes));
+        let _ = (Tally::decode(&bytes), Pointer::decode(&bytes), Checkpoint::decode(&bytes));
         let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token};
 use crate::store::backend::Revision;
 use crate::store::record::log::ChainEnd;
-use crate::store::record::{Head, KeyCheck, LoggedEvent, Replay};
+use crate::store::record::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 use crate::store::seal::Sum;
 
 const TIME: Timestamp = Timestamp::from_millis(1_800_000_000_123);
@@ -215,6 +215,15 @@ pub(super) fn event() -> LoggedEvent {
         chain_id: "chain".into(),
         chain_index: 5,
         key: KeyId(2),
+    }
+}
+
+pub(super) fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        chain_id: "chain-1".into(),
+        chain_index: 41,
+        chain: [3; 32],
+        sequence: 65_536 * 9 + 2,
     }
 }
 
