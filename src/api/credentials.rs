@@ -1,24 +1,21 @@
 //! CredentialService: each call parses, asks and converts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use prost::Message as _;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Streaming};
 
-use super::convert::{page, request_id, required, token, validation, wire_span};
+use super::batch;
+use super::convert::{page, request_id, required, token};
 use super::gate::Caller;
 use super::proto;
 use super::proto::credential_service_server::CredentialService;
-use super::stream::{InvalidationWatch, Pull};
-use super::{Answer, Desk, status};
+use super::stream::{Answers, InvalidationWatch, Pull};
+use super::{Answer, Desk};
 use crate::domain::field;
 use crate::domain::limits;
-use crate::domain::reuse;
 use crate::domain::token::Token;
 use crate::registry::Error;
-use crate::store::backend::Revision;
-use crate::validator;
 
 #[derive(Debug)]
 pub(super) struct Credentials(pub(super) Arc<Desk>);
@@ -26,38 +23,6 @@ pub(super) struct Credentials(pub(super) Arc<Desk>);
 impl Credentials {
     fn token(&self, token: &Token) -> Option<proto::Token> {
         Some(token::wire(token, self.0.validator.now()))
-    }
-
-    /// Waits until the directory has a state that the caller knows of.
-    async fn reach(&self, wanted: u64) -> Result<(), Status> {
-        let directory = self.0.validator.directory();
-        if directory.revision().0 >= wanted {
-            return Ok(());
-        }
-        let reached = directory.reached(Revision(wanted));
-        let waited = tokio::time::timeout(limits::REVISION_PATIENCE, reached).await;
-        waited.map_err(|_| status::revision_not_reached(wanted, directory.revision().0))
-    }
-
-    /// How long the caller may give the answer again.
-    fn cache_for(
-        &self,
-        caller: &Caller,
-        answer: &validator::Answer,
-        dry_run: bool,
-    ) -> Option<Duration> {
-        let follower = (caller.token.id, caller.address?);
-        let heard = self.0.streams.heard(&follower, Instant::now())?;
-        let (identity, now) = (answer.identity.as_ref()?, self.0.validator.now());
-        reuse::cache_for(&reuse::Answered {
-            allowed: answer.verdict.reason.is_none(),
-            dry_run,
-            token: &identity.token,
-            account: &identity.account,
-            secret_good_until: identity.secret_good_until(now),
-            now,
-            heard: Some(heard),
-        })
     }
 }
 
@@ -68,19 +33,28 @@ impl CredentialService for Credentials {
         request: Request<proto::ValidateCredentialsRequest>,
     ) -> Answer<proto::ValidateCredentialsResponse> {
         let caller = Caller::of(&request)?;
-        let asked = request.get_ref();
-        let ask =
-            validation::ask(asked, &caller.scope).map_err(|error| self.0.refuse(&caller, error))?;
-        self.reach(asked.min_revision).await?;
-        let mut purse = self.0.purse(&ask);
-        let answer = self.0.decide(&ask, &mut purse).await?;
-        let quota = self.0.quota(&answer, &purse);
-        let with_grants = asked.with_grants || asked.dry_run;
-        let cache_for = self.cache_for(&caller, &answer, asked.dry_run);
-        let now = self.0.validator.now();
-        let mut response = validation::answer(answer, quota, with_grants, now);
-        response.cache_for = cache_for.map(wire_span);
-        Ok(Response::new(response))
+        let answer = self.0.validate(&caller, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type StreamValidateCredentialsStream = Answers;
+
+    async fn stream_validate_credentials(
+        &self,
+        request: Request<Streaming<proto::StreamValidateCredentialsRequest>>,
+    ) -> Answer<Answers> {
+        let caller = Caller::of(&request)?;
+        let answers = Answers::new(Arc::clone(&self.0), caller, request.into_inner());
+        Ok(Response::new(answers))
+    }
+
+    async fn batch_validate_credentials(
+        &self,
+        request: Request<proto::BatchValidateCredentialsRequest>,
+    ) -> Answer<proto::BatchValidateCredentialsResponse> {
+        let caller = Caller::of(&request)?;
+        let answer = batch::validate(&self.0, &caller, request.get_ref()).await?;
+        Ok(Response::new(answer))
     }
 
     type WatchInvalidationsStream = Pull<InvalidationWatch>;

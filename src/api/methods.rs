@@ -37,6 +37,8 @@ macro_rules! methods {
 methods! {
     "CredentialService" {
         "ValidateCredentials" => "credentials" "validate",
+        "StreamValidateCredentials" => "credentials" "validate",
+        "BatchValidateCredentials" => "credentials" "validate",
         "WatchInvalidations" => "credentials" "validate",
         "CreateToken" => "tokens" "write",
         "Rekey" => "tokens" "write",

@@ -2,6 +2,7 @@
 //!
 //! `gate` admits callers, a file a service answers them (`stream` what goes on for long), `convert` translates, `status` words what went wrong.
 
+mod batch;
 pub mod call_id;
 mod closing;
 mod convert;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::convert::wire_span;
+use super::proto;
 use crate::domain::decision::DenyReason;
 use crate::domain::field;
 use crate::domain::limits;
@@ -247,6 +249,18 @@ pub(super) fn calls_not_leased() -> Status {
         "CALLS_NOT_LEASED",
         "the account's daily calls are counted in the store, which did not answer in time".into(),
     )
+}
+
+/// The same for one of many, whose neighbours go on.
+pub(super) fn undecided(status: &Status) -> proto::Undecided {
+    let details = status.get_error_details();
+    let retry = details.retry_info().and_then(|retry| retry.retry_delay);
+    let reason = details.error_info().map(|info| info.reason.clone());
+    proto::Undecided {
+        reason: reason.unwrap_or_else(|| code_name(status.code()).to_owned()),
+        detail: status.message().to_owned(),
+        retry_after: retry.map(wire_span),
+    }
 }
 
 fn unavailable(reason: &str, message: String) -> Status {

@@ -73,6 +73,11 @@ pub const NOTICE: RangeInclusive<Duration> =
 /// How long the answer of a call with a request id is kept.
 pub const REPLAY_KEPT: Duration = Duration::from_secs(600);
 
+/// Questions of one batch.
+pub const BATCH: usize = 100;
+/// Questions of one stream that wait at once for the store, or for a revision.
+pub const STREAM_WAITING: usize = 1_024;
+
 /// Rows of a page that names no size, and of the largest.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 pub const PAGE_SIZE: usize = 1_000;

@@ -17,6 +17,7 @@ mod invalidations;
 mod leases;
 mod life;
 mod limits;
+mod many_at_once;
 mod model;
 mod notices;
 mod offline;

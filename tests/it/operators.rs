@@ -49,8 +49,10 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     row("ValidateCredentials", "credentials:validate", r#"{"token": "$secret"}"#, Reach::Answered),
+    row("StreamValidateCredentials", "credentials:validate", r#"{"request": {"token": "$secret"}}"#, Reach::Answered),
+    row("BatchValidateCredentials", "credentials:validate", r#"{"requests": [{"token": "$secret"}]}"#, Reach::Answered),
     row("WatchInvalidations", "credentials:validate", r#"{"afterRevision": 1}"#, Reach::Answered),
     row("CreateToken", "tokens:write", r#"{"accountId": "$account", "name": "n"}"#, Reach::Account),
     row("Rekey", "tokens:write", r#"{"tokenId": "$token"}"#, Reach::Account),

@@ -1,6 +1,7 @@
 //! What goes on for long: each stream is asked for its next message when its reader has room for it (`pull`), so that no reader,
 //! however slow, makes anything wait or pile up; how many there may be is counted (`watches`).
 
+mod answers;
 mod events;
 mod invalidations;
 mod pull;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub(super) use self::answers::Answers;
 pub(super) use self::events::EventWatch;
 pub(super) use self::invalidations::InvalidationWatch;
 pub(super) use self::pull::Pull;

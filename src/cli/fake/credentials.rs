@@ -78,6 +78,23 @@ impl CredentialService for Fake {
         }
     }
 
+    type StreamValidateCredentialsStream =
+        tokio_stream::Empty<Result<StreamValidateCredentialsResponse, Status>>;
+
+    async fn stream_validate_credentials(
+        &self,
+        _: Request<tonic::Streaming<StreamValidateCredentialsRequest>>,
+    ) -> Answer<Self::StreamValidateCredentialsStream> {
+        Err(Status::unimplemented("no verb asks for it"))
+    }
+
+    async fn batch_validate_credentials(
+        &self,
+        _: Request<BatchValidateCredentialsRequest>,
+    ) -> Answer<BatchValidateCredentialsResponse> {
+        Err(Status::unimplemented("no verb asks for it"))
+    }
+
     type WatchInvalidationsStream = tokio_stream::Empty<Result<WatchInvalidationsResponse, Status>>;
 
     async fn watch_invalidations(
