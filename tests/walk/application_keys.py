@@ -1,6 +1,7 @@
 """The third system: application keys (preset `application-keys`), sentence by sentence."""
 
-from harness import rule, span
+from client import instant
+from harness import now, rule, span
 from text import basic
 
 PRESET = "application-keys"
@@ -79,7 +80,19 @@ def reset(w):
 
 @rule("2,500 calls a day shared by the account's keys, back at 00:00 UTC; three concurrent connections per key;")
 def metered(w):
-    w.not_run("daily calls, connections", "metering comes with a later issue")
+    account = w.account(PRESET)
+    keys = [w.token(account) for _ in range(3)]
+    if not w.daylight():
+        return w.not_run("daily calls", "the day ends while they would be counted")
+    for key, cost, left in ((keys[0], 1, 2_499), (keys[1], 499, 2_000), (keys[2], 1_500, 500), (keys[0], 499, 1), (keys[1], 1, 0)):
+        answer = w.validate(key.secret, cost=cost)
+        w.allowed(f"{cost} of them", answer)
+        w.equal("  of 2,500; left are", (answer.quota.limit, answer.quota.remaining), (2_500, left))
+    for key in keys:
+        w.denied("then none of the keys", w.validate(key.secret), "QUOTA_EXCEEDED")
+    midnight = instant(w.validate(keys[0].secret).quota.reset_time)
+    w.equal("back at 00:00 UTC", (midnight.hour, midnight.minute, midnight.second, midnight.microsecond), (0, 0, 0, 0))
+    w.check("  the next one", span(0) < midnight - now() <= span(days=1), midnight)
 
 
 @rule("a page with the account's call count and remaining balance, and each key's name, id, call count and last call time.")

@@ -51,6 +51,9 @@ def in_account(t):
 def table(w):
     return {
         "ValidateCredentials": Row(VALIDATE, lambda t: {"token": t.token.secret}, foreign="UNKNOWN"),
+        "StreamValidateCredentials": Row(VALIDATE, lambda t: {"request": {"token": t.token.secret}}, foreign="UNKNOWN"),
+        "BatchValidateCredentials": Row(VALIDATE, lambda t: {"requests": [{"token": t.token.secret}]}, foreign="UNKNOWN"),
+        "WatchInvalidations": Row(VALIDATE, lambda t: {}, foreign="OK"),
         "CreateToken": Row(WRITE_TOKENS, lambda t: {**in_account(t), "name": "n"}),
         "ImportToken": Row(WRITE_TOKENS, lambda t: {"token": {**in_account(t), "name": "n"}, "sha256": w.unique().encode().ljust(32)}),
         "Rekey": Row(WRITE_TOKENS, lambda t: {**by_id(t), "activation": "ACTIVATION_ON_FIRST_USE"}),
@@ -77,13 +80,14 @@ def table(w):
         "UpdateRole": Row(WRITE, lambda t: {"role": {**in_account(t), "id": t.role, "display_name": "n"}, "update_mask": ["display_name"]}),
         "DeleteRole": Row(WRITE, lambda t: {**in_account(t), "role_id": t.spare}),
         "ListEvents": Row(EVENTS, in_account),
+        "WatchEvents": Row(EVENTS, in_account),
         "VerifyEvents": Row(EVENTS, lambda t: {}, own="SYSTEM_WIDE_ONLY", foreign="SYSTEM_WIDE_ONLY"),
     }
 
 
 def outcome(reply):
     if reply.ok:
-        return reply.verdict if reply.method == "ValidateCredentials" and reply.verdict != "ALLOW" else "OK"
+        return "OK" if reply.verdict in (None, "ALLOW") else reply.verdict
     return reply.code if reply.error_reason != "SYSTEM_WIDE_ONLY" else f"{reply.error_reason}"
 
 
