@@ -31,7 +31,7 @@ impl World {
         let server = home.start().await;
         let operator = server.operator();
         operator.account("acme", "integration-tokens").await;
-        let key = operator.account_key("acme").await.unwrap();
+        let key = operator.account_key("acme").await.expect("it has none yet");
         operator.role("acme", "reader", &["tables/*:read"]).await;
         operator.principal("acme", "sync", true, &["reader"]).await;
         Self {

@@ -1,5 +1,10 @@
 //! Many questions on one stream, and in one call: each answered by itself, none spoiling another.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's help: what is not as it should be ends the test"
+)]
+
 use keyward::api::proto::batch_item::Answer as Item;
 use keyward::api::proto::stream_validate_credentials_response::Answer as Reply;
 use keyward::api::proto::validate_credentials_request::Presented;

@@ -35,7 +35,7 @@ async fn acme() -> (Home, Server, Client, String) {
     let server = home.start().await;
     let operator = server.operator();
     operator.account("acme", "integration-tokens").await;
-    let key = operator.account_key("acme").await.unwrap();
+    let key = operator.account_key("acme").await.expect("it has none yet");
     operator.role("acme", "all", &["*"]).await;
     operator.principal("acme", "sync", true, &["all"]).await;
     (home, server, operator, key)

@@ -202,7 +202,7 @@ impl Known {
         let token = &world.tokens[place];
         let now = world.now;
         if token.deleted {
-            assert_eq!(shown.unwrap_err().code(), Code::NotFound);
+            assert_eq!(shown.expect_err("it was deleted").code(), Code::NotFound);
             return;
         }
         let shown = shown.unwrap_or_else(|status| panic!("{status:?}"));
