@@ -34,6 +34,7 @@ fn main() -> Result<(), Failure> {
     tonic_prost_build::configure()
         .btree_map(".")
         .skip_debug(SECRET_BEARING)
+        .codec_path("crate::api::codec::Codec")
         .compile_fds(public)?;
 
     tonic_prost_build::configure()

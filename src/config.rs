@@ -119,6 +119,11 @@ pub struct ServeArgs {
           value_parser = count(1_000_000), help_heading = "Limits")]
     max_calls_per_core: u32,
 
+    /// Connections of tokens held at once, 1 to 1000000
+    #[arg(long, env = "KEYWARD_MAX_HELD", value_name = "N", default_value_t = 100_000,
+          value_parser = count(1_000_000), help_heading = "Limits")]
+    max_held: u32,
+
     /// How long a new connection may stay silent, 100ms to 1m
     #[arg(long, env = "KEYWARD_FIRST_BYTES_TIMEOUT", value_name = "TIME", default_value = "5s",
           value_parser = duration(Duration::from_millis(100), Duration::from_secs(60)), help_heading = "Limits")]
@@ -171,6 +176,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub side_listen: SocketAddr,
     pub reflection: bool,
+    /// Connections of tokens held at once.
+    pub max_held: usize,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub server: ServerSettings,
@@ -274,6 +281,7 @@ impl ServeArgs {
             listen: self.listen,
             side_listen: self.side_listen,
             reflection: self.reflection == Switch::On,
+            max_held: self.max_held as usize,
             log_format: self.log_format,
             log_level: self.log_level,
             server: ServerSettings {

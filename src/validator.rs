@@ -68,7 +68,7 @@ pub struct Answer {
 }
 
 /// A token whose secret was presented.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     pub token: Arc<Token>,
     pub account: Arc<Account>,
@@ -85,6 +85,19 @@ impl Identity {
             Some(SecretState::Retiring { good_until }) => Some(good_until),
             _ => None,
         }
+    }
+
+    /// When it ends by the passing of time alone, where it does.
+    #[must_use]
+    pub fn good_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let secret = match self.token.secret_state(self.secret(), now) {
+            Some(SecretState::Retiring { good_until }) => Some(good_until),
+            Some(SecretState::Pending) => {
+                Some(self.secret().create_time.after(limits::PENDING_KEPT))
+            }
+            Some(SecretState::Current | SecretState::Superseded) | None => None,
+        };
+        [secret, self.token.expire_time].into_iter().flatten().min()
     }
 
     /// Which of its token's secrets was presented.

@@ -19,6 +19,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// A round ends at last after this, whatever the server has used.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// The slowest answer that is told apart, in nanoseconds.
+const SLOWEST: u64 = 60_000_000_000;
+
 /// What one round came to.
 pub(crate) struct Outcome {
     pub(crate) calls: u64,
@@ -47,7 +50,7 @@ pub(crate) fn run(server: &Server, connections: usize, in_flight: usize, cpu: Du
     let round = Rc::new(RefCell::new(Round {
         stop: false,
         calls: 0,
-        latency: Histogram::new(3).expect("three digits are possible"),
+        latency: Histogram::new_with_bounds(1, SLOWEST, 3).expect("the bounds are possible"),
         next: 0,
     }));
     let own = std::process::id();

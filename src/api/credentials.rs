@@ -8,6 +8,8 @@ use tonic::{Request, Response, Streaming};
 use super::batch;
 use super::convert::{page, request_id, required, token};
 use super::gate::Caller;
+use super::hold::{self, Holding};
+use super::peer::Peer;
 use super::proto;
 use super::proto::credential_service_server::CredentialService;
 use super::stream::{Answers, InvalidationWatch, Pull};
@@ -66,6 +68,26 @@ impl CredentialService for Credentials {
         let caller = Caller::of(&request)?;
         let watch = InvalidationWatch::open(&self.0, caller, request.get_ref())?;
         Ok(Response::new(Pull::new(watch)))
+    }
+
+    type HoldConnectionStream = Holding;
+
+    async fn hold_connection(
+        &self,
+        request: Request<proto::HoldConnectionRequest>,
+    ) -> Answer<Holding> {
+        let caller = Caller::of(&request)?;
+        let cut = request
+            .extensions()
+            .get::<Peer>()
+            .map(|peer| peer.cut.clone());
+        let asked = request.into_inner().request;
+        let asked = asked.ok_or_else(|| {
+            self.0
+                .refuse(&caller, Error::invalid("request", "is required"))
+        })?;
+        let held = hold::hold(&self.0, caller, cut, asked).await?;
+        Ok(Response::new(held))
     }
 
     async fn create_token(

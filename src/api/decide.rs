@@ -11,12 +11,12 @@ use super::gate::Caller;
 use super::{Desk, proto, status};
 use crate::domain::limits;
 use crate::domain::reuse;
-use crate::meter::Purse;
-use crate::meter::quota::{Failed, Figures};
+use crate::meter::quota::Figures;
+use crate::meter::{Purse, Unleased};
 use crate::store::backend::Revision;
 use crate::validator::{Answer, Ask};
 
-/// How long a validation waits for the store, where calls of the day are left and none are in hand.
+/// How long a validation waits for the store, where calls of the day or connections are left and none are in hand.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Desk {
@@ -41,7 +41,7 @@ impl Desk {
     }
 
     /// Waits until the directory has a state that the caller knows of.
-    async fn reach(&self, wanted: u64) -> Result<(), Status> {
+    pub(super) async fn reach(&self, wanted: u64) -> Result<(), Status> {
         let directory = self.validator.directory();
         if directory.revision().0 >= wanted {
             return Ok(());
@@ -52,24 +52,28 @@ impl Desk {
     }
 
     /// What a request pays from.
-    fn purse(&self, ask: &Ask<'_>) -> Purse<'_> {
+    pub(super) fn purse(&self, ask: &Ask<'_>) -> Purse<'_> {
         let steady = self.registry.clock.steady();
         Purse::new(&self.meter, ask.cost, ask.dry_run, steady)
     }
 
-    /// Decides, and pays from the purse. Only where the store must be asked for calls of the day does it wait.
-    async fn decide(&self, ask: &Ask<'_>, purse: &mut Purse<'_>) -> Result<Answer, Status> {
+    /// Decides, and pays from the purse. Only where the store must be asked for a lease does it wait.
+    pub(super) async fn decide(
+        &self,
+        ask: &Ask<'_>,
+        purse: &mut Purse<'_>,
+    ) -> Result<Answer, Status> {
         if let Ok(answer) = self.validator.validate(ask, purse) {
             return Ok(answer);
         }
-        let waited = tokio::time::timeout(PATIENCE, self.decide_again(ask, purse)).await;
-        waited
-            .unwrap_or(Err(Failed))
-            .map_err(|Failed| status::calls_not_leased())
+        match tokio::time::timeout(PATIENCE, self.decide_again(ask, purse)).await {
+            Ok(decided) => decided.map_err(status::unleased),
+            Err(_) => Err(status::unleased(purse.lacks().unwrap_or(Unleased::Calls))),
+        }
     }
 
     /// The account's day as an answer tells it: only once the secret has matched.
-    fn quota(&self, answer: &Answer, purse: &Purse<'_>) -> Option<Figures> {
+    pub(super) fn quota(&self, answer: &Answer, purse: &Purse<'_>) -> Option<Figures> {
         let account = &answer.identity.as_ref()?.account;
         let limit = account.policy.daily_calls?;
         let now = || self.validator.now();
@@ -95,10 +99,9 @@ impl Desk {
     }
 
     /// Decides whenever the store has answered: what was good before the wait may not be good after it.
-    async fn decide_again(&self, ask: &Ask<'_>, purse: &mut Purse<'_>) -> Result<Answer, Failed> {
+    async fn decide_again(&self, ask: &Ask<'_>, purse: &mut Purse<'_>) -> Result<Answer, Unleased> {
         loop {
-            let wait = purse.take_wait().ok_or(Failed)?;
-            wait.answered().await?;
+            purse.wait().await?;
             if let Ok(answer) = self.validator.validate(ask, purse) {
                 return Ok(answer);
             }

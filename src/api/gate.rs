@@ -12,12 +12,12 @@ use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic::transport::server::TcpConnectInfo;
 use tower::Service;
 
 use super::Desk;
 use super::call_id::CallId;
 use super::methods::Method;
+use super::peer::Peer;
 use super::status;
 use crate::domain::decision::DenyReason;
 use crate::domain::event::Origin;
@@ -105,9 +105,8 @@ impl<S> Gate<S> {
         let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
         let extensions = request.extensions();
         let address = extensions
-            .get::<TcpConnectInfo>()
-            .and_then(TcpConnectInfo::remote_addr);
-        let address = address.map(|address| address.ip().to_canonical());
+            .get::<Peer>()
+            .map(|peer| peer.address.ip().to_canonical());
         let identity = self
             .desk
             .validator

@@ -37,6 +37,7 @@ macro_rules! methods {
 methods! {
     "CredentialService" {
         "ValidateCredentials" => "credentials" "validate",
+        "HoldConnection" => "credentials" "validate",
         "StreamValidateCredentials" => "credentials" "validate",
         "BatchValidateCredentials" => "credentials" "validate",
         "WatchInvalidations" => "credentials" "validate",

@@ -5,13 +5,16 @@
 mod batch;
 pub mod call_id;
 mod closing;
+pub mod codec;
 mod convert;
 mod credentials;
 mod decide;
 mod directory;
 mod events;
 mod gate;
+mod hold;
 pub mod methods;
+pub mod peer;
 pub mod proto;
 mod standing;
 mod status;
@@ -30,8 +33,10 @@ use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
 pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
 use self::stream::Watches;
+use crate::directory::alarms::Alarms;
 use crate::invalidations::{History, Streams};
 use crate::meter::Meter;
+use crate::registry::cuts::{CutConnection, Cuts};
 use crate::registry::events::{Denials, Denied};
 use crate::registry::{Error, Registry};
 use crate::validator::Validator;
@@ -45,7 +50,9 @@ pub struct Desk {
     pub registry: Registry,
     pub validator: Validator,
     pub meter: Arc<Meter>,
+    alarms: Arc<Alarms>,
     denials: Denials,
+    cuts: Arc<Cuts>,
     closing: Closing,
     history: Arc<History>,
     streams: Arc<Streams>,
@@ -58,13 +65,16 @@ impl Desk {
         registry: Registry,
         validator: Validator,
         meter: Arc<Meter>,
+        alarms: Arc<Alarms>,
         history: Arc<History>,
     ) -> Self {
         Self {
             registry,
             validator,
             meter,
+            alarms,
             denials: Denials::default(),
+            cuts: Arc::default(),
             closing: Closing::default(),
             history,
             streams: Arc::new(Streams::new(Instant::now())),
@@ -75,6 +85,7 @@ impl Desk {
     /// Ends every long stream, with a status that says why. Cannot be taken back.
     pub fn close(&self) {
         self.closing.close();
+        self.alarms.ring_all();
     }
 
     /// What a call came to, an error as its status.
@@ -116,6 +127,12 @@ impl Desk {
                 tracing::warn!(%error, "a refused call could not be logged");
             }
         });
+    }
+
+    /// Tells the audit log of a held connection that was cut. Nobody waits for it.
+    fn tell_of_cut(&self, cut: CutConnection) {
+        let (registry, cuts) = (self.registry.clone(), Arc::clone(&self.cuts));
+        tokio::spawn(async move { registry.tell_of_cut(&cuts, cut).await });
     }
 }
 

@@ -6,9 +6,10 @@ use super::gate::Caller;
 use super::{Desk, status};
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
+use crate::validator::Identity;
 
-/// To be asked before each message of a stream. It reads memory alone.
-pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<(), Status> {
+/// The caller as it is now. To be asked before each message of a stream; it reads memory alone.
+pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
     if desk.closing.is_closing() {
         return Err(status::shutting_down());
     }
@@ -25,5 +26,6 @@ pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<(), Status> {
     if Scope::of(&identity.token) != caller.scope {
         return Err(status::scope_changed());
     }
-    caller.method.admits(&identity.token)
+    caller.method.admits(&identity.token)?;
+    Ok(identity)
 }

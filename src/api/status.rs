@@ -13,6 +13,7 @@ use crate::domain::decision::DenyReason;
 use crate::domain::field;
 use crate::domain::limits;
 use crate::domain::operator::Lack;
+use crate::meter::Unleased;
 use crate::registry::Error;
 use crate::store::StoreError;
 
@@ -243,11 +244,23 @@ pub(super) fn revision_not_reached(wanted: u64, at: u64) -> Status {
     )
 }
 
-/// The day has calls left, and none could be leased in time to hand one out.
-pub(super) fn calls_not_leased() -> Status {
+/// There may be some left, and none could be leased in time to hand one out.
+pub(super) fn unleased(what: Unleased) -> Status {
+    let (reason, counted) = match what {
+        Unleased::Slot => ("SLOTS_NOT_LEASED", "the token's connections are"),
+        Unleased::Calls => ("CALLS_NOT_LEASED", "the account's daily calls are"),
+    };
     unavailable(
-        "CALLS_NOT_LEASED",
-        "the account's daily calls are counted in the store, which did not answer in time".into(),
+        reason,
+        format!("{counted} counted in the store, which did not answer in time"),
+    )
+}
+
+/// This server holds as many connections as it may.
+pub(super) fn too_many_held() -> Status {
+    unavailable(
+        "TOO_MANY_HELD",
+        "this server holds as many connections as it may (--max-held)".into(),
     )
 }
 

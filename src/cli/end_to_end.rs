@@ -48,6 +48,17 @@ fn the_exit_code_of_validate_is_the_decision() {
 }
 
 #[test]
+fn the_exit_code_of_hold_is_the_decision_and_its_withdrawal() {
+    let mut scene = scene();
+    for (credentials, says) in [("good", "ALLOW"), ("good", "INACTIVE"), ("bad", "UNKNOWN")] {
+        scene.stdin(credentials);
+        let (exit, out, err) = keyward(&mut scene, "hold");
+        assert_eq!(exit, 1, "{credentials}: {err}");
+        assert!(out.contains(says) && out.contains("1 of 3"), "{out}");
+    }
+}
+
+#[test]
 fn a_dry_run_shows_its_steps_as_a_table() {
     let mut scene = scene();
     scene.stdin("good");

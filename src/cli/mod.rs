@@ -11,6 +11,7 @@ mod context;
 mod dev;
 mod events;
 mod health;
+mod hold;
 mod node;
 mod principal;
 mod role;
@@ -59,7 +60,7 @@ macro_rules! exit_codes {
         "\
 Exit codes:
   0  done, or allowed
-  1  the answer is no: denied, not serving, or an audit log that is not intact
+  1  the answer is no: denied or withdrawn, not serving, or an audit log that is not intact
   2  no answer: an error, a server that cannot be reached, a mistake on the command line
      (`health` says 1 here too: Docker keeps 2 for itself)"
     };
@@ -101,6 +102,7 @@ enum Command {
     Role(role::RoleArgs),
     Events(events::EventsArgs),
     Validate(validate::ValidateArgs),
+    Hold(hold::HoldArgs),
     Health(health::HealthArgs),
     Operator(node::OperatorArgs),
     Keyring(node::KeyringArgs),
@@ -152,6 +154,7 @@ impl Command {
             Self::Role(args) => args.run(shell),
             Self::Events(args) => args.run(shell),
             Self::Validate(args) => args.run(shell),
+            Self::Hold(args) => args.run(shell),
             Self::Health(args) => args.run(shell),
             Self::Operator(args) => node::operator(args, shell),
             Self::Keyring(args) => node::keyring(args, shell),

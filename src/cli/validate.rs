@@ -80,18 +80,24 @@ pub(crate) struct ValidateArgs {
     with_grants: bool,
 
     #[command(flatten)]
-    remote: RemoteArgs,
+    pub(super) remote: RemoteArgs,
 }
 
 impl ValidateArgs {
     pub(crate) fn run(&self, shell: &mut Shell<'_>) -> Result<Outcome, Failure> {
+        self.check()?;
+        with_session(&self.remote, shell, async |session| self.ask(session).await)
+    }
+
+    /// What no single flag can tell.
+    pub(super) fn check(&self) -> Result<(), Failure> {
         if self.remote.connection.token_stdin && self.source() == Some(&Source::Stdin) {
             return Err(Failure::usage(
                 "the standard input holds either the operator token or the credentials",
             )
             .with_hint("give one of them in a file"));
         }
-        with_session(&self.remote, shell, async |session| self.ask(session).await)
+        Ok(())
     }
 
     async fn ask(&self, session: &mut Session<'_, '_>) -> Result<Outcome, Failure> {
@@ -106,7 +112,10 @@ impl ValidateArgs {
         outcome(&answer)
     }
 
-    fn request(&self, shell: &mut Shell<'_>) -> Result<ValidateCredentialsRequest, Failure> {
+    pub(super) fn request(
+        &self,
+        shell: &mut Shell<'_>,
+    ) -> Result<ValidateCredentialsRequest, Failure> {
         let required = (self.resource.is_some() || self.action.is_some()).then(|| Permission {
             resource: self.resource.clone().unwrap_or_default(),
             action: self.action.clone().unwrap_or_default(),
@@ -200,7 +209,7 @@ fn calls(quota: &Quota) -> String {
     )
 }
 
-fn outcome(answer: &ValidateCredentialsResponse) -> Result<Outcome, Failure> {
+pub(super) fn outcome(answer: &ValidateCredentialsResponse) -> Result<Outcome, Failure> {
     match answer.decision() {
         Decision::Allow => Ok(Outcome::Success),
         Decision::Deny => Ok(Outcome::Denied),

@@ -95,7 +95,7 @@ mod tests {
             let read = parser.parse_ref(&command, None, text.as_ref()).unwrap();
             assert_eq!(read, value, "{text}");
         }
-        assert_eq!(all::<EventType>().count(), 23);
+        assert_eq!(all::<EventType>().count(), 24);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The read model: all that a decision needs, in memory, laid out for one lookup by token id.
 //!
-//! It is loaded from the store and then follows the store's changes (`follow`). Nothing else writes it. Readers never wait.
+//! It is loaded from the store and then follows the store's changes (`follow`). Nothing else writes it. Readers never wait; who
+//! wants to be woken by a change does (`alarms`).
 
+pub mod alarms;
 pub mod follow;
 mod load;
 mod touched;

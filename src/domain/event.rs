@@ -30,6 +30,7 @@ pub enum EventKind {
     RoleUpdated = 41,
     RoleDeleted = 42,
     OperatorDenied = 50,
+    ConnectionCut = 60,
     EventsSwept = 70,
 }
 

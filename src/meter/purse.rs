@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::Meter;
 use super::quota::{Answered, Figures};
+use super::slots::{Slot, Taken, Ticket};
 use crate::domain::budget::{Budget, Charge, Spent};
 use crate::domain::decision::Subject;
 use crate::domain::rate::RateLimit;
 use crate::domain::time::Timestamp;
 
-/// Pays for one request out of the meter.
+/// Pays for one request out of the meter. What it has paid for a connection is given back with it, unless it is taken out.
 #[derive(Debug)]
 pub struct Purse<'a> {
     meter: &'a Meter,
@@ -18,26 +19,60 @@ pub struct Purse<'a> {
     cost: u64,
     /// Nothing is taken.
     dry_run: bool,
+    connection: Connection,
     /// When the request came, by the clock that nobody sets.
     steady: Duration,
     /// The rate has been paid; it is not paid again when the request is decided again.
     rate_paid: bool,
     figures: Option<Figures>,
-    waits_for: Option<Answered>,
+    waits_for: Option<Wait>,
+}
+
+/// How far the request has come with its connection.
+#[derive(Debug)]
+enum Connection {
+    /// It holds none.
+    None,
+    Wanted,
+    Paid(Slot),
+    /// The store says that all are held.
+    Refused,
+}
+
+#[derive(Debug)]
+enum Wait {
+    Slot(Ticket),
+    Calls(Answered),
+}
+
+/// What the store did not lease in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unleased {
+    Slot,
+    Calls,
 }
 
 impl<'a> Purse<'a> {
+    /// For a request that holds no connection.
     #[must_use]
     pub fn new(meter: &'a Meter, cost: u64, dry_run: bool, steady: Duration) -> Self {
         Self {
             meter,
             cost,
             dry_run,
+            connection: Connection::None,
             steady,
             rate_paid: false,
             figures: None,
             waits_for: None,
         }
+    }
+
+    /// The same for a request that holds a connection of its token from its answer on.
+    #[must_use]
+    pub fn for_connection(mut self) -> Self {
+        self.connection = Connection::Wanted;
+        self
     }
 
     /// The account's day as the request left it, where it has a limit and came to be known.
@@ -46,9 +81,59 @@ impl<'a> Purse<'a> {
         self.figures
     }
 
-    /// What to wait for before the request is decided again.
-    pub fn take_wait(&mut self) -> Option<Answered> {
-        self.waits_for.take()
+    /// The connection that was paid for.
+    pub fn take_slot(&mut self) -> Option<Slot> {
+        match std::mem::replace(&mut self.connection, Connection::None) {
+            Connection::Paid(slot) => Some(slot),
+            Connection::None | Connection::Wanted | Connection::Refused => None,
+        }
+    }
+
+    /// What the request waits for, where it does.
+    #[must_use]
+    pub fn lacks(&self) -> Option<Unleased> {
+        self.waits_for.as_ref().map(Wait::lacks)
+    }
+
+    /// Waits for the store, after which the request is to be decided again.
+    pub async fn wait(&mut self) -> Result<(), Unleased> {
+        match &mut self.waits_for {
+            None => return Err(Unleased::Calls),
+            Some(Wait::Calls(answer)) => {
+                let answered = answer.clone().answered().await;
+                answered.map_err(|_| Unleased::Calls)?;
+            }
+            Some(Wait::Slot(ticket)) => {
+                let handed = ticket.answered().await.map_err(|_| Unleased::Slot)?;
+                self.connection = handed.map_or(Connection::Refused, Connection::Paid);
+            }
+        }
+        self.waits_for = None;
+        Ok(())
+    }
+
+    fn connection(&mut self, subject: &Subject<'_>) -> Spent {
+        const REFUSED: Spent = Spent::Refused { retry_after: None };
+        match self.connection {
+            Connection::None | Connection::Paid(_) => return Spent::Paid,
+            Connection::Refused => return REFUSED,
+            Connection::Wanted => {}
+        }
+        let limit = subject.token.max_connections(&subject.account.policy);
+        match self.meter.slots.take(subject.token.id, limit) {
+            Taken::Slot(slot) => {
+                self.connection = Connection::Paid(slot);
+                Spent::Paid
+            }
+            Taken::Refused => {
+                self.connection = Connection::Refused;
+                REFUSED
+            }
+            Taken::Wait(ticket) => {
+                self.waits_for = Some(Wait::Slot(ticket));
+                Spent::Unknown
+            }
+        }
     }
 
     fn rate(&mut self, subject: &Subject<'_>) -> Spent {
@@ -76,7 +161,7 @@ impl<'a> Purse<'a> {
             quotas.spend(account, limit, self.cost, now)
         };
         self.figures = figures;
-        self.waits_for = wait;
+        self.waits_for = wait.map(Wait::Calls);
         spent
     }
 }
@@ -84,7 +169,7 @@ impl<'a> Purse<'a> {
 impl Budget for Purse<'_> {
     fn spend(&mut self, charge: Charge, subject: &Subject<'_>, now: Timestamp) -> Spent {
         match charge {
-            Charge::Connection => Spent::Paid,
+            Charge::Connection => self.connection(subject),
             Charge::Rate => self.rate(subject),
             Charge::Quota => self.quota(subject, now),
         }
@@ -92,7 +177,7 @@ impl Budget for Purse<'_> {
 
     fn tell(&self, charge: Charge, subject: &Subject<'_>, _: Timestamp) -> Cow<'static, str> {
         match charge {
-            Charge::Connection => "a validation holds no connection".into(),
+            Charge::Connection => self.tell_connections(subject),
             Charge::Rate => self.tell_rate(subject.token.rate_limit),
             Charge::Quota => self.tell_quota(subject.account.policy.daily_calls),
         }
@@ -100,6 +185,17 @@ impl Budget for Purse<'_> {
 }
 
 impl Purse<'_> {
+    fn tell_connections(&self, subject: &Subject<'_>) -> Cow<'static, str> {
+        match subject.token.max_connections(&subject.account.policy) {
+            None => "the token has no limit of connections".into(),
+            Some(limit) => format!(
+                "{} of the token's {limit} connections are held",
+                self.meter.slots.held(subject.token.id)
+            )
+            .into(),
+        }
+    }
+
     fn tell_rate(&self, limit: Option<RateLimit>) -> Cow<'static, str> {
         let Some(limit) = limit else {
             return "the token has no rate limit".into();
@@ -122,6 +218,15 @@ impl Purse<'_> {
                 "{remaining} of the account's {limit} calls of the day remain, and this costs {cost}; they are back at {reset_time}"
             )
             .into(),
+        }
+    }
+}
+
+impl Wait {
+    fn lacks(&self) -> Unleased {
+        match self {
+            Self::Slot(_) => Unleased::Slot,
+            Self::Calls(_) => Unleased::Calls,
         }
     }
 }

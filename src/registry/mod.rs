@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod bootstrap;
+pub mod cuts;
 mod error;
 pub mod events;
 pub mod leases;
@@ -16,6 +17,7 @@ pub mod principals;
 pub mod replay;
 pub mod retention;
 pub mod roles;
+pub mod slots;
 pub mod sweep;
 pub mod tokens;
 pub mod verify;

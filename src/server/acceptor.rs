@@ -75,7 +75,6 @@ impl Acceptor {
         // Small answers must not wait for a full packet. Dead peers are HTTP/2's own keepalive to find.
         socket.set_nodelay(true)?;
         let arrival = Arrival {
-            local: socket.local_addr().ok(),
             socket: socket.into_std()?,
             peer,
             seat,

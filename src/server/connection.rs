@@ -1,8 +1,8 @@
 //! One client's connection: the bytes, what is known of the peer, and the room it takes up.
 //!
-//! It adds two things to a socket. Who says nothing is dropped: hyper waits for a client's preface for ever, so the
+//! It adds three things to a socket. Who says nothing is dropped: hyper waits for a client's preface for ever, so the
 //! first bytes have a deadline here. And it never claims vectored writes: h2 then copies small frames together and
-//! writes once, where it would spend a system call on every answer over 256 bytes.
+//! writes once, where it would spend a system call on every answer over 256 bytes. And it can be cut by whoever has a call on it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use crate::api::peer::{Cut, Peer};
 
 /// What a client must have sent before the deadline: the HTTP/2 preface (24 bytes) and the header of its SETTINGS (9).
 /// From there on, keepalive tells the living from the dead.
@@ -22,7 +24,7 @@ const FIRST_BYTES: usize = 33;
 #[derive(Debug)]
 pub(super) struct Connection<IO, Room> {
     io: IO,
-    info: TcpConnectInfo,
+    peer: Peer,
     silence: Option<Silence>,
     _room: Room,
 }
@@ -36,18 +38,12 @@ struct Silence {
 
 impl<IO, Room> Connection<IO, Room> {
     /// Must be called within the runtime that serves it.
-    pub(super) fn new(
-        io: IO,
-        local: Option<SocketAddr>,
-        peer: SocketAddr,
-        patience: Duration,
-        room: Room,
-    ) -> Self {
+    pub(super) fn new(io: IO, address: SocketAddr, patience: Duration, room: Room) -> Self {
         Self {
             io,
-            info: TcpConnectInfo {
-                local_addr: local,
-                remote_addr: Some(peer),
+            peer: Peer {
+                address,
+                cut: Cut::default(),
             },
             silence: Some(Silence {
                 missing: FIRST_BYTES,
@@ -59,10 +55,10 @@ impl<IO, Room> Connection<IO, Room> {
 }
 
 impl<IO, Room> Connected for Connection<IO, Room> {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.info.clone()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -73,18 +69,25 @@ impl<IO: AsyncRead + Unpin, Room: Unpin> AsyncRead for Connection<IO, Room> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let Some(silence) = &mut this.silence else {
-            return Pin::new(&mut this.io).poll_read(cx, buf);
-        };
-
+        if this.peer.cut.is_cut() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let before = buf.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut this.io).poll_read(cx, buf) {
-            silence.missing = silence.missing.saturating_sub(buf.filled().len() - before);
-            if silence.missing == 0 {
-                this.silence = None;
+            if let Some(silence) = &mut this.silence {
+                silence.missing = silence.missing.saturating_sub(buf.filled().len() - before);
+                if silence.missing == 0 {
+                    this.silence = None;
+                }
             }
             return Poll::Ready(read);
         }
+        if this.peer.cut.poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        let Some(silence) = &mut this.silence else {
+            return Poll::Pending;
+        };
         ready!(silence.deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -123,7 +126,7 @@ mod tests {
     fn connection() -> (DuplexStream, Connection<DuplexStream, ()>) {
         let (client, server) = duplex(1024);
         let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
-        (client, Connection::new(server, None, peer, PATIENCE, ()))
+        (client, Connection::new(server, peer, PATIENCE, ()))
     }
 
     async fn read(
@@ -158,6 +161,24 @@ mod tests {
         read(&mut connection, FIRST_BYTES).await.unwrap();
         let quiet = tokio::time::timeout(PATIENCE * 100, read(&mut connection, 1)).await;
         assert!(quiet.is_err(), "the connection ended: {quiet:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_cut_ends_whether_it_is_quiet_or_busy() {
+        for busy in [false, true] {
+            let (mut client, mut connection) = connection();
+            client.write_all(&[0; 2 * FIRST_BYTES]).await.unwrap();
+            read(&mut connection, FIRST_BYTES).await.unwrap();
+            if !busy {
+                read(&mut connection, FIRST_BYTES).await.unwrap();
+            }
+            let cut = connection.connect_info().cut;
+            let reading = tokio::spawn(async move { read(&mut connection, FIRST_BYTES + 1).await });
+            tokio::task::yield_now().await;
+            cut.cut();
+            let error = reading.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted, "{busy}");
+        }
     }
 
     #[tokio::test]

@@ -58,7 +58,6 @@ pub(super) struct Arrivals(mpsc::UnboundedReceiver<(Arrival, Load)>);
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) socket: std::net::TcpStream,
-    pub(super) local: Option<SocketAddr>,
     pub(super) peer: SocketAddr,
     pub(super) seat: Seat,
 }
@@ -169,20 +168,9 @@ fn connections(
     patience: Duration,
 ) -> impl Stream<Item = Result<Connection<TcpStream, (Seat, Load)>, Infallible>> {
     UnboundedReceiverStream::new(arrivals).filter_map(move |(arrival, load)| {
-        let Arrival {
-            socket,
-            local,
-            peer,
-            seat,
-        } = arrival;
+        let Arrival { socket, peer, seat } = arrival;
         match TcpStream::from_std(socket) {
-            Ok(socket) => Some(Ok(Connection::new(
-                socket,
-                local,
-                peer,
-                patience,
-                (seat, load),
-            ))),
+            Ok(socket) => Some(Ok(Connection::new(socket, peer, patience, (seat, load)))),
             Err(error) => {
                 debug!(%peer, %error, "connection lost before it was served");
                 None

@@ -18,11 +18,13 @@ use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
 use crate::directory;
+use crate::directory::alarms::Alarms;
 use crate::invalidations::History;
 use crate::marks::Marks;
 use crate::meter::Meter;
 use crate::random::Random;
 use crate::registry::Registry;
+use crate::registry::slots::Presence;
 use crate::store::open::{self, OpenError, Opened, Options, Place};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
@@ -46,6 +48,7 @@ pub struct Node {
     marks: Arc<Marks>,
     event_retention: Option<Duration>,
     meter: Arc<Meter>,
+    alarms: Arc<Alarms>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
     _lock: Option<std::fs::File>,
@@ -57,9 +60,12 @@ impl Node {
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
         let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
         let history = Arc::new(History::default());
-        let directory =
-            directory::follow::start(opened.store.reader(), vec![Arc::clone(&history) as _])
-                .map_err(StartError::Store)?;
+        let alarms = Arc::new(Alarms::new(config.max_held));
+        let directory = directory::follow::start(
+            opened.store.reader(),
+            vec![Arc::clone(&history) as _, Arc::clone(&alarms) as _],
+        )
+        .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
         let registry = Registry {
             store: opened.store.clone(),
@@ -89,13 +95,20 @@ impl Node {
             Arc::clone(&marks),
         );
         let meter = Arc::new(Meter::default());
-        let desk = Arc::new(Desk::new(registry, validator, Arc::clone(&meter), history));
+        let desk = Arc::new(Desk::new(
+            registry,
+            validator,
+            Arc::clone(&meter),
+            Arc::clone(&alarms),
+            history,
+        ));
         Ok(Self {
             desk,
             first_operator,
             marks,
             event_retention: config.event_retention,
             meter,
+            alarms,
             store: opened.store,
             _lock: opened.lock,
         })
@@ -113,6 +126,11 @@ impl Node {
         self.start_background(&mut background, &health);
         let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.meter));
         let leases = tokio::spawn(async move { registry.fetch_leases(&meter.quotas).await });
+        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.meter));
+        let slots =
+            tokio::spawn(
+                async move { registry.keep_slots(&meter.slots, &Presence::alone()).await },
+            );
         let (desk, reflected) = (Arc::clone(&self.desk), config.reflection);
         let main = move || {
             let routes = api::routes(&desk, MAX_REQUEST);
@@ -146,7 +164,7 @@ impl Node {
             ..
         } = self;
         write_last_marks(&desk.registry, &marks).await;
-        give_back(&desk.registry, &meter, leases).await;
+        give_back(&desk.registry, &meter, leases, slots).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!("the store is still in use; what was acknowledged is durable");
@@ -154,8 +172,8 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, what has ended swept, expiring tokens announced, long streams ended with
-    /// the server, and health told of the store's condition and the clock's.
+    /// What runs beside the calls: marks are committed, what has ended swept, expiring tokens announced, alarms rung, long streams
+    /// ended with the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
@@ -167,6 +185,11 @@ impl Node {
         }
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { desk.registry.announce().await });
+        let (alarms, clock) = (
+            Arc::clone(&self.alarms),
+            Arc::clone(&self.desk.registry.clock),
+        );
+        background.spawn(async move { alarms.keep(|| clock.now()).await });
         let (desk, closing) = (Arc::clone(&self.desk), health.clone());
         background.spawn(async move {
             closing.closed().await;
@@ -194,11 +217,17 @@ async fn write_last_marks(registry: &Registry, marks: &Marks) {
     }
 }
 
-/// Gives back the calls that were leased and not handed out, once the last lease has arrived.
-async fn give_back(registry: &Registry, meter: &Meter, leases: JoinHandle<()>) {
+/// Gives back the calls and the slots that were leased and are not used, once the last lease has arrived.
+async fn give_back(
+    registry: &Registry,
+    meter: &Meter,
+    leases: JoinHandle<()>,
+    slots: JoinHandle<()>,
+) {
     meter.quotas.close();
+    meter.slots.close();
     let given_back = tokio::time::timeout(CLOSING, async {
-        let _ = leases.await;
+        let _ = tokio::join!(leases, slots);
         registry.return_leases(&meter.quotas).await
     });
     if !matches!(given_back.await, Ok(Ok(()))) {

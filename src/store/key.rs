@@ -21,6 +21,8 @@ pub const EVENTS: &[u8] = b"event/";
 pub const CHECKPOINTS: &[u8] = b"checkpoint/";
 /// Calls leased of each account's day, oldest day first.
 pub const QUOTAS: &[u8] = b"quota/";
+/// Who holds the connections of tokens.
+pub const SLOTS: &[u8] = b"slots/";
 /// When kept answers end, oldest first.
 pub const REPLAY_ENDS: &[u8] = b"replay-end/";
 /// Tokens of which something is to be told, the earliest first.
@@ -133,6 +135,18 @@ pub fn quota(day: Day, account: &AccountId) -> Key {
 pub fn quota_day(key: &[u8]) -> Option<Day> {
     let (day, _) = key.strip_prefix(QUOTAS)?.split_first_chunk::<4>()?;
     Some(Day::numbered(i32::from_be_bytes(*day)))
+}
+
+/// Who holds the connections of a token.
+#[must_use]
+pub fn slots(token: TokenId) -> Key {
+    join(&[SLOTS, token.as_bytes()])
+}
+
+/// A node that holds slots.
+#[must_use]
+pub fn node(name: &str) -> Key {
+    join(&[b"node/", name.as_bytes()])
 }
 
 /// The kept answer of a request, by the request's hash.
@@ -249,6 +263,8 @@ mod tests {
                 quota(Day::numbered(0x6162), &account),
                 "quota/\0\0abacme".into(),
             ),
+            (slots(id), format!("slots/{id}")),
+            (node("one"), "node/one".into()),
             (replay(&[b'a'; 32]), format!("replay/{a}")),
             (
                 replay_end(end, &[b'a'; 32]),

@@ -4,14 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    Access, CreateTokenRequest, DenyReason, IdAndSecret, ListTokensRequest, RekeyRequest, Token,
-    ValidateCredentialsRequest,
+    Access, CreateTokenRequest, DenyReason, HoldConnectionRequest, IdAndSecret, ListTokensRequest,
+    RekeyRequest, Token, ValidateCredentialsRequest,
 };
 use keyward::domain::time::Timestamp;
 use tonic::Code;
 
 use crate::harness::{
-    ALLOW, Answer, Client, Home, Server, decision, error, presenting, refused, wire,
+    ALLOW, Answer, Client, Home, Server, decision, error, eventually, presenting, refused, wire,
 };
 use crate::short::{Issued, about_to};
 
@@ -237,5 +237,48 @@ async fn the_accounts_keys_share_2500_calls_a_day_back_at_midnight_utc() {
     let answer = world.operator.validate_in_time(&request).await;
     assert_eq!(decision(&answer), ALLOW);
     assert_eq!(answer.quota.unwrap().remaining, 2_499);
+    world.server.stop().await;
+}
+
+/// *three concurrent connections per key;*
+#[tokio::test]
+async fn each_key_has_three_concurrent_connections() {
+    let world = World::new().await;
+    let [key, other] = [world.key("one").await, world.key("other").await];
+    let hold = async |key: &Issued| {
+        let request = HoldConnectionRequest {
+            request: Some(presenting(&key.text)),
+        };
+        let mut credentials = world.operator.credentials.clone();
+        let held = credentials.hold_connection(request).await;
+        let mut stream = held.unwrap().into_inner();
+        let first = stream.message().await.unwrap().unwrap();
+        let answer = decision(&first.response.unwrap());
+        (answer, first.held, first.limit, stream)
+    };
+    let mut held = Vec::new();
+    for count in 1..=3 {
+        let (answer, now_held, limit, stream) = hold(&key).await;
+        assert_eq!((answer, now_held, limit), (ALLOW, count, 3));
+        held.push(stream);
+    }
+    let (fourth, ..) = hold(&key).await;
+    assert_eq!(fourth, Err(DenyReason::TooManyConnections));
+    let (others, ..) = hold(&other).await;
+    assert_eq!(others, ALLOW, "per key");
+    held.pop();
+    eventually("the slot to be given back", async || {
+        let (answer, _, _, stream) = hold(&key).await;
+        answer.is_ok().then(|| held.push(stream))
+    })
+    .await;
+
+    world.operator.deactivate(&key.id).await;
+    for mut stream in held {
+        let told = stream.message().await.unwrap().unwrap();
+        let answer = decision(&told.response.unwrap());
+        assert_eq!(answer, Err(DenyReason::Inactive), "the holder is told");
+        assert!(stream.message().await.unwrap().is_none(), "and it ends");
+    }
     world.server.stop().await;
 }

@@ -12,6 +12,7 @@ mod commands;
 mod daily_calls;
 mod endings;
 mod first_start;
+mod held_connections;
 mod integration_tokens;
 mod invalidations;
 mod leases;

@@ -49,8 +49,9 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     row("ValidateCredentials", "credentials:validate", r#"{"token": "$secret"}"#, Reach::Answered),
+    row("HoldConnection", "credentials:validate", r#"{"request": {"token": "$secret"}}"#, Reach::Answered),
     row("StreamValidateCredentials", "credentials:validate", r#"{"request": {"token": "$secret"}}"#, Reach::Answered),
     row("BatchValidateCredentials", "credentials:validate", r#"{"requests": [{"token": "$secret"}]}"#, Reach::Answered),
     row("WatchInvalidations", "credentials:validate", r#"{"afterRevision": 1}"#, Reach::Answered),

@@ -37,6 +37,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
         &[
             "domain",
             "store",
+            "directory",
             "invalidations",
             "meter",
             "registry",

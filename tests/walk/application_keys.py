@@ -78,7 +78,35 @@ def reset(w):
     w.allowed("the newest", w.validate(third.secret))
 
 
-@rule("2,500 calls a day shared by the account's keys, back at 00:00 UTC; three concurrent connections per key;")
+@rule("three concurrent connections per key;")
+def connections(w):
+    account = w.account(PRESET)
+    key, other = w.token(account), w.token(account)
+    streams = []
+
+    def hold(key):
+        streams.append(w.op.open("HoldConnection", request={"token": key.secret}))
+        return streams[-1].next(5)
+
+    for count in (1, 2, 3):
+        first = hold(key)
+        w.allowed(f"connection {count}", first)
+        w.equal("  held, of", (first.held, first.limit), (count, 3))
+    w.denied("the fourth", hold(key), "TOO_MANY_CONNECTIONS")
+    w.check("  its stream ends", streams.pop().next(5) is None, "it goes on")
+    w.allowed("another key's", hold(other))
+    streams.pop(0).leave()
+    w.until("one is closed: there is room for another", lambda: hold(key).verdict == "ALLOW")
+    w.need(w.op.DeactivateToken(token_id=other.id))
+    told = streams[2].next(5)
+    w.check("a holder is told when its key is deactivated", told is not None and told.ok and told.verdict == "INACTIVE", told)
+    w.check("  and the stream ends", streams[2].next(5) is None, "it goes on")
+    w.invalid("a dry run holds nothing", w.op.HoldConnection(request={"token": key.secret, "dry_run": True}), "dry_run")
+    for stream in streams:
+        stream.leave()
+
+
+@rule("2,500 calls a day shared by the account's keys, back at 00:00 UTC;")
 def metered(w):
     account = w.account(PRESET)
     keys = [w.token(account) for _ in range(3)]

@@ -53,6 +53,7 @@ def table(w):
         "ValidateCredentials": Row(VALIDATE, lambda t: {"token": t.token.secret}, foreign="UNKNOWN"),
         "StreamValidateCredentials": Row(VALIDATE, lambda t: {"request": {"token": t.token.secret}}, foreign="UNKNOWN"),
         "BatchValidateCredentials": Row(VALIDATE, lambda t: {"requests": [{"token": t.token.secret}]}, foreign="UNKNOWN"),
+        "HoldConnection": Row(VALIDATE, lambda t: {"request": {"token": t.token.secret}}, foreign="UNKNOWN"),
         "WatchInvalidations": Row(VALIDATE, lambda t: {}, foreign="OK"),
         "CreateToken": Row(WRITE_TOKENS, lambda t: {**in_account(t), "name": "n"}),
         "ImportToken": Row(WRITE_TOKENS, lambda t: {"token": {**in_account(t), "name": "n"}, "sha256": w.unique().encode().ljust(32)}),

@@ -36,6 +36,37 @@ fn token(id: &str) -> Token {
 
 #[tonic::async_trait]
 impl CredentialService for Fake {
+    type HoldConnectionStream =
+        tokio_stream::Iter<std::vec::IntoIter<Result<HoldConnectionResponse, Status>>>;
+
+    /// Held by whoever presents `good`, and withdrawn at once.
+    async fn hold_connection(
+        &self,
+        request: Request<HoldConnectionRequest>,
+    ) -> Answer<Self::HoldConnectionStream> {
+        let asked = admit(request)?.request.unwrap_or_default();
+        let message = |decision: Decision, reason: DenyReason| {
+            Ok(HoldConnectionResponse {
+                response: Some(ValidateCredentialsResponse {
+                    decision: decision.into(),
+                    reason: reason.into(),
+                    detail: "told".into(),
+                    ..ValidateCredentialsResponse::default()
+                }),
+                held: 1,
+                limit: 3,
+            })
+        };
+        let messages = match &asked.presented {
+            Some(Presented::Token(text)) if text == "good" => vec![
+                message(Decision::Allow, DenyReason::Unspecified),
+                message(Decision::Deny, DenyReason::Inactive),
+            ],
+            _ => vec![message(Decision::Deny, DenyReason::Unknown)],
+        };
+        Ok(Response::new(tokio_stream::iter(messages)))
+    }
+
     async fn validate_credentials(
         &self,
         request: Request<ValidateCredentialsRequest>,

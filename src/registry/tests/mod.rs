@@ -13,6 +13,7 @@ mod operators;
 mod rekey;
 mod replay;
 mod retention;
+mod slots;
 mod verify;
 pub(crate) mod words;
 pub(crate) mod world;

@@ -229,13 +229,14 @@ fn apply(token: &mut Token, patch: &TokenPatch) {
     }
 }
 
-/// The token, the rows that find it, and its place in the account's count.
+/// The token, the rows that find it, its slots, and its place in the account's count.
 fn remove(view: &mut View<'_>, token: &Token) -> Result<(), Error> {
     for digest in super::foreign_digests(token) {
         view.delete(key::import(&token.account, &digest))?;
     }
     notices::forget(view, token.id)?;
     view.delete(key::token(token.id))?;
+    view.delete(key::slots(token.id))?;
     view.delete(key::account_token(&token.account, token.id))?;
     let tally = key::tally(&token.account);
     let Tally(tokens) = view.get(&tally)?.unwrap_or_default();

@@ -12,7 +12,6 @@ use std::time::Instant;
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{debug, info};
@@ -20,6 +19,7 @@ use tracing::{debug, info};
 use super::call_id;
 use super::code_name;
 use crate::api::call_id::CallId;
+use crate::api::peer::Peer;
 use crate::domain::text;
 
 /// Told at level debug where they went well.
@@ -64,10 +64,7 @@ where
         let line = Line {
             began: Instant::now(),
             path: request.uri().path_and_query().cloned(),
-            peer: request
-                .extensions()
-                .get()
-                .and_then(TcpConnectInfo::remote_addr),
+            peer: request.extensions().get().map(|peer: &Peer| peer.address),
             id: call_id::of(&request),
         };
         Logged {

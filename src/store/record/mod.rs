@@ -5,11 +5,13 @@
 mod directory;
 pub mod log;
 mod notice;
+mod slots;
 mod token;
 
 use prost::Message;
 
 pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
+pub use slots::{Holder, Node, Slots};
 
 /// The generated types of what is on disk.
 #[allow(

@@ -40,6 +40,8 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("token-operator.bin", &operator_token());
     reads("pointer.bin", &Pointer("0123456789ABCDEFGHIJKL".into()));
     reads("notice.bin", &told());
+    reads("slots.bin", &slots());
+    reads("node.bin", &node());
     reads("event.bin", &event());
     reads("checkpoint.bin", &checkpoint());
     reads("replay.bin", &replay());
@@ -86,6 +88,8 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
             Pointer("0123456789ABCDEFGHIJKL".into()).encode(),
         ),
         ("notice.bin", told().encode()),
+        ("slots.bin", slots().encode()),
+        ("node.bin", node().encode()),
         ("event.bin", event().encode()),
         ("checkpoint.bin", checkpoint().encode()),
         ("replay.bin", replay().encode()),

@@ -16,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token};
 use crate::store::backend::Revision;
 use crate::store::record::log::ChainEnd;
-use crate::store::record::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
+use crate::store::record::{Checkpoint, Head, Holder, KeyCheck, LoggedEvent, Node, Replay, Slots};
 use crate::store::seal::Sum;
 
 const TIME: Timestamp = Timestamp::from_millis(1_800_000_000_123);
@@ -197,6 +197,22 @@ pub(super) fn told() -> Told {
         expire_time: TIME,
         until: Some(TIME.before(Duration::from_secs(86_400))),
         next: Some(TIME.before(Duration::from_millis(1))),
+    }
+}
+
+pub(super) fn slots() -> Slots {
+    let holder = |node: &str, count| Holder {
+        node: node.into(),
+        life: 7,
+        count,
+    };
+    Slots(vec![holder("one", 3), holder("two", 1)])
+}
+
+pub(super) fn node() -> Node {
+    Node {
+        life: 7,
+        alive_until: Some(TIME),
     }
 }
 
