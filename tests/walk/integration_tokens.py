@@ -2,6 +2,7 @@
 
 from client import instant
 from harness import later, now, rule, span
+from surroundings import enum_comments
 from text import parts
 
 PRESET = "integration-tokens"
@@ -262,7 +263,10 @@ def as_http(w):
         "TOO_MANY_CONNECTIONS RATE_LIMITED QUOTA_EXCEEDED"
     ).split()
     w.equal("the reasons stand in their order", order, wanted)
-    w.not_run("the HTTP codes themselves", "the HTTP face comes later")
+    codes = {reason: told[:3] for reason, told in enum_comments(w, "DenyReason").items()}
+    forbidden, later_again = {"PERMISSION_DENIED", "READ_ONLY", "ADDRESS_NOT_ALLOWED"}, {"TOO_MANY_CONNECTIONS", "RATE_LIMITED", "QUOTA_EXCEEDED"}
+    wanted = {reason: "403" if reason in forbidden else "429" if reason in later_again else "401" for reason in order[1:]}
+    w.equal("the contract says the code of each", {reason: codes.get(f"DENY_REASON_{reason}") for reason in wanted}, wanted)
 
 
 @rule("Expiring tokens are listed and announced.")
