@@ -8,10 +8,11 @@ use protox::Compiler;
 
 type Failure = Box<dyn std::error::Error>;
 
-const PUBLIC: [&str; 3] = [
+const PUBLIC: [&str; 4] = [
     "keyward/v1/credentials.proto",
     "keyward/v1/directory.proto",
     "keyward/v1/events.proto",
+    "keyward/v1/usage.proto",
 ];
 const STORED: [&str; 1] = ["keyward/stored/v1/records.proto"];
 

@@ -124,6 +124,11 @@ pub struct ServeArgs {
           value_parser = count(1_000_000), help_heading = "Limits")]
     max_held: u32,
 
+    /// Consumers of tokens that are kept in all, the least recent go first; 1000 to 1000000
+    #[arg(long, env = "KEYWARD_MAX_CONSUMERS", value_name = "N", default_value_t = 100_000,
+          value_parser = clap::value_parser!(u32).range(1_000..=1_000_000), help_heading = "Limits")]
+    max_consumers: u32,
+
     /// How long a new connection may stay silent, 100ms to 1m
     #[arg(long, env = "KEYWARD_FIRST_BYTES_TIMEOUT", value_name = "TIME", default_value = "5s",
           value_parser = duration(Duration::from_millis(100), Duration::from_secs(60)), help_heading = "Limits")]
@@ -173,6 +178,7 @@ pub struct Config {
     /// None: for ever.
     pub event_retention: Option<Duration>,
     pub environment: Environment,
+    pub max_consumers: usize,
     pub listen: SocketAddr,
     pub side_listen: SocketAddr,
     pub reflection: bool,
@@ -278,6 +284,7 @@ impl ServeArgs {
             operator_token_file: self.operator_token_file,
             event_retention: self.event_retention.0,
             environment,
+            max_consumers: self.max_consumers as usize,
             listen: self.listen,
             side_listen: self.side_listen,
             reflection: self.reflection == Switch::On,

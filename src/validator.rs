@@ -28,6 +28,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
 use crate::keyring::{self, KEYS, Key, Keyring};
 use crate::marks::{Mark, Marks, Misuse};
+use crate::meter::usage::{Usage, Used};
 use crate::store::backend::Revision;
 
 /// Decides on presented credentials.
@@ -38,6 +39,7 @@ pub struct Validator {
     environment: Environment,
     clock: Arc<dyn Clock>,
     marks: Arc<Marks>,
+    usage: Arc<Usage>,
 }
 
 /// What is asked.
@@ -49,6 +51,8 @@ pub struct Ask<'a> {
     /// Only tokens of this account are good; finds imported texts.
     pub account: Option<&'a str>,
     pub question: Question<'a>,
+    /// On whose behalf the caller asks, where it says so.
+    pub consumer: Option<&'a str>,
     /// Calls that the request counts for.
     pub cost: u64,
     /// Tell every step, count nothing, and leave no mark.
@@ -134,6 +138,7 @@ impl Validator {
         environment: Environment,
         clock: Arc<dyn Clock>,
         marks: Arc<Marks>,
+        usage: Arc<Usage>,
     ) -> Self {
         Self {
             directory,
@@ -141,6 +146,7 @@ impl Validator {
             environment,
             clock,
             marks,
+            usage,
         }
     }
 
@@ -171,6 +177,15 @@ impl Validator {
         };
         if let (Ok((identity, digest)), false) = (&found, ask.dry_run) {
             self.leave_marks(identity, digest, &verdict, ask, now);
+            self.usage.count(&Used {
+                token: &identity.token,
+                version: identity.secret_version(),
+                allowed: verdict.reason.is_none(),
+                cost: ask.cost,
+                consumer: ask.consumer,
+                required: ask.question.required,
+                now,
+            });
         }
         Ok(Answer {
             verdict,
@@ -180,22 +195,22 @@ impl Validator {
         })
     }
 
-    /// The operator that presents a token of the system account, or the verdict on whoever does not. It leaves marks as any
-    /// validation does.
+    /// The operator that presents a token of the system account, or the verdict on whoever does not. It leaves marks and
+    /// is counted as any validation.
     pub fn authenticate(
         &self,
         presented: Option<Presented<'_>>,
         address: Option<IpAddr>,
     ) -> Result<Identity, Verdict> {
-        let question = Question {
-            client_address: address,
-            ..Question::default()
-        };
         let ask = Ask {
             presented,
             scope: &Scope::Every,
             account: Some(AccountId::SYSTEM),
-            question,
+            question: Question {
+                client_address: address,
+                ..Question::default()
+            },
+            consumer: None,
             cost: 1,
             dry_run: false,
         };
@@ -310,7 +325,7 @@ impl Validator {
             Some(DenyReason::Superseded) => {
                 let address = ask.question.client_address;
                 let address = address.map(|address| address.to_string());
-                let consumer = String::new(); // What the caller says of itself comes with usage.
+                let consumer = ask.consumer.unwrap_or_default().to_owned();
                 let misuse = Misuse::one(address.unwrap_or_default(), consumer);
                 leave(Mark::SupersededUsed(misuse));
             }

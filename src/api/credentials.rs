@@ -6,7 +6,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::batch;
-use super::convert::{page, request_id, required, token};
+use super::convert::{page, request_id, required, secret, token, usage};
 use super::gate::Caller;
 use super::hold::{self, Holding};
 use super::peer::Peer;
@@ -23,8 +23,48 @@ use crate::registry::Error;
 pub(super) struct Credentials(pub(super) Arc<Desk>);
 
 impl Credentials {
-    fn token(&self, token: &Token) -> Option<proto::Token> {
-        Some(token::wire(token, self.0.validator.now()))
+    /// A token as it is now. What was changed is answered though its use cannot be read: an answer may hold the one copy of a
+    /// secret.
+    async fn token(&self, token: &Token) -> Option<proto::Token> {
+        let usage = self.0.registry.usage_of(vec![token.id]).await;
+        let usage = usage.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a token's use could not be read");
+            Vec::new()
+        });
+        let usage = usage.into_iter().next().unwrap_or_default();
+        Some(token::wire(token, &usage, self.0.validator.now()))
+    }
+
+    /// Tokens as they are now.
+    async fn tokens(&self, tokens: &[Token]) -> Result<Vec<proto::Token>, Error> {
+        let ids = tokens.iter().map(|token| token.id).collect();
+        let usage = self.0.registry.usage_of(ids).await?;
+        let now = self.0.validator.now();
+        let both = tokens.iter().zip(&usage);
+        Ok(both
+            .map(|(token, usage)| token::wire(token, usage, now))
+            .collect())
+    }
+
+    /// Who used a token lately. Where that cannot be read nobody is named: turning a token off does not wait for it, unless it is
+    /// the whole question.
+    async fn consumers(
+        &self,
+        caller: &Caller,
+        token: &str,
+        whole_question: bool,
+    ) -> Result<Vec<proto::Consumer>, Error> {
+        let call = caller.call();
+        let recent = match self.0.registry.recent_consumers(&call, token).await {
+            Err(Error::Store(error)) if !whole_question => {
+                tracing::warn!(%error, "a token's consumers could not be read");
+                Vec::new()
+            }
+            read => read?,
+        };
+        let now = self.0.validator.now();
+        let recent = recent.into_iter();
+        Ok(recent.map(|named| usage::consumer(named, now)).collect())
     }
 }
 
@@ -106,8 +146,8 @@ impl CredentialService for Credentials {
         };
         let issued = self.0.settle(&caller, created).await?;
         Ok(Response::new(proto::CreateTokenResponse {
-            token: self.token(&issued.token),
-            basic_authorization: token::basic_authorization(issued.token.id, &issued.secret),
+            token: self.token(&issued.token).await,
+            basic_authorization: secret::basic_authorization(issued.token.id, &issued.secret),
             secret: issued.secret.reveal().to_owned(),
         }))
     }
@@ -116,7 +156,7 @@ impl CredentialService for Credentials {
         let caller = Caller::of(&request)?;
         let request = request.get_ref();
         let rekeyed = async {
-            let new = token::new_secret(request)?;
+            let new = secret::new_secret(request)?;
             let once = caller.once(request_id(&request.request_id)?, request.encode_to_vec());
             self.0.registry.rekey(&caller.call(), new, once).await
         };
@@ -126,8 +166,8 @@ impl CredentialService for Credentials {
             .replaced_good_until()
             .map(super::convert::wire_time);
         Ok(Response::new(proto::RekeyResponse {
-            token: self.token(&issued.token),
-            basic_authorization: token::basic_authorization(issued.token.id, &issued.secret),
+            token: self.token(&issued.token).await,
+            basic_authorization: secret::basic_authorization(issued.token.id, &issued.secret),
             secret: issued.secret.reveal().to_owned(),
             old_secret_good_until: old_end,
         }))
@@ -140,15 +180,15 @@ impl CredentialService for Credentials {
         let caller = Caller::of(&request)?;
         let request = request.into_inner();
         let completed = async {
-            required("token_id", &request.token_id)?;
+            let idle = secret::idle(&request)?;
             self.0
                 .registry
-                .complete_rekey(&caller.call(), request.token_id, request.etag)
+                .complete_rekey(&caller.call(), request.token_id, request.etag, idle)
                 .await
         };
         let token = self.0.settle(&caller, completed).await?;
         Ok(Response::new(proto::CompleteRekeyResponse {
-            token: self.token(&token),
+            token: self.token(&token).await,
         }))
     }
 
@@ -167,7 +207,7 @@ impl CredentialService for Credentials {
         };
         let token = self.0.settle(&caller, cancelled).await?;
         Ok(Response::new(proto::CancelRekeyResponse {
-            token: self.token(&token),
+            token: self.token(&token).await,
         }))
     }
 
@@ -188,7 +228,7 @@ impl CredentialService for Credentials {
         };
         let token = self.0.settle(&caller, imported).await?;
         Ok(Response::new(proto::ImportTokenResponse {
-            token: self.token(&token),
+            token: self.token(&token).await,
         }))
     }
 
@@ -200,11 +240,12 @@ impl CredentialService for Credentials {
         let id = &request.get_ref().token_id;
         let found = async {
             required("token_id", id)?;
-            self.0.registry.get_token(&caller.call(), id).await
+            let token = self.0.registry.get_token(&caller.call(), id).await?;
+            self.tokens(&[token]).await
         };
-        let token = self.0.settle(&caller, found).await?;
+        let mut found = self.0.settle(&caller, found).await?;
         Ok(Response::new(proto::GetTokenResponse {
-            token: self.token(&token),
+            token: found.pop(),
         }))
     }
 
@@ -222,19 +263,15 @@ impl CredentialService for Credentials {
             };
             let page = page::page("ListTokens", request.page_size, &request.page_token, &bound)?;
             let filter = token::filter(request)?;
-            self.0
-                .registry
-                .list_tokens(&caller.call(), &request.account_id, filter, page)
-                .await
+            let (call, account) = (caller.call(), &request.account_id);
+            let listed = self.0.registry.list_tokens(&call, account, filter, page);
+            let paged = listed.await?;
+            Ok((self.tokens(&paged.items).await?, paged.next))
         };
-        let paged = self.0.settle(&caller, listed).await?;
+        let (tokens, next_page_token) = self.0.settle(&caller, listed).await?;
         Ok(Response::new(proto::ListTokensResponse {
-            tokens: paged
-                .items
-                .iter()
-                .filter_map(|token| self.token(token))
-                .collect(),
-            next_page_token: paged.next,
+            tokens,
+            next_page_token,
         }))
     }
 
@@ -252,7 +289,7 @@ impl CredentialService for Credentials {
         };
         let token = self.0.settle(&caller, updated).await?;
         Ok(Response::new(proto::UpdateTokenResponse {
-            token: self.token(&token),
+            token: self.token(&token).await,
         }))
     }
 
@@ -266,20 +303,17 @@ impl CredentialService for Credentials {
             required("token_id", &request.token_id)?;
             let why = field::free_text(&request.why, limits::DESCRIPTION_CHARS);
             let why = why.map_err(|rule| Error::invalid("why", rule))?;
-            let registry = &self.0.registry;
-            registry
-                .deactivate_token(
-                    &caller.call(),
-                    request.token_id,
-                    request.etag,
-                    why,
-                    request.validate_only,
-                )
-                .await
+            let (id, only) = (&request.token_id, request.validate_only);
+            let consumers = self.consumers(&caller, id, only).await?;
+            let (call, registry) = (caller.call(), &self.0.registry);
+            let (id, etag) = (request.token_id, request.etag);
+            let deactivated = registry.deactivate_token(&call, id, etag, why, only);
+            Ok((deactivated.await?, consumers))
         };
-        let token = self.0.settle(&caller, deactivated).await?;
+        let (token, consumers) = self.0.settle(&caller, deactivated).await?;
         Ok(Response::new(proto::DeactivateTokenResponse {
-            token: self.token(&token),
+            token: self.token(&token).await,
+            consumers,
         }))
     }
 
@@ -298,7 +332,7 @@ impl CredentialService for Credentials {
         };
         let token = self.0.settle(&caller, reactivated).await?;
         Ok(Response::new(proto::ReactivateTokenResponse {
-            token: self.token(&token),
+            token: self.token(&token).await,
         }))
     }
 
@@ -310,17 +344,14 @@ impl CredentialService for Credentials {
         let request = request.into_inner();
         let deleted = async {
             required("token_id", &request.token_id)?;
-            self.0
-                .registry
-                .delete_token(
-                    &caller.call(),
-                    request.token_id,
-                    request.etag,
-                    request.validate_only,
-                )
-                .await
+            let (id, only) = (&request.token_id, request.validate_only);
+            let consumers = self.consumers(&caller, id, only).await?;
+            let (call, registry) = (caller.call(), &self.0.registry);
+            let (id, etag) = (request.token_id, request.etag);
+            let deleted = registry.delete_token(&call, id, etag, only);
+            deleted.await.map(|()| consumers)
         };
-        self.0.settle(&caller, deleted).await?;
-        Ok(Response::new(proto::DeleteTokenResponse {}))
+        let consumers = self.0.settle(&caller, deleted).await?;
+        Ok(Response::new(proto::DeleteTokenResponse { consumers }))
     }
 }

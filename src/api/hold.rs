@@ -193,6 +193,7 @@ impl Held {
             reason: name.strip_prefix("DENY_REASON_").unwrap_or(name),
             holder: self.caller.token.id,
             client_address: self.asked.client_address.clone(),
+            consumer: self.asked.consumer.clone(),
         });
     }
 }

@@ -74,6 +74,10 @@ methods! {
         "VerifyEvents" => "events" "read",
         "WatchEvents" => "events" "read",
     }
+    "UsageService" {
+        "GetUsage" => "usage" "read",
+        "ListConsumers" => "usage" "read",
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod proto;
 mod standing;
 mod status;
 mod stream;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +32,7 @@ use self::gate::{Caller, Gate};
 use self::proto::credential_service_server::CredentialServiceServer;
 use self::proto::directory_service_server::DirectoryServiceServer;
 use self::proto::event_service_server::EventServiceServer;
+use self::proto::usage_service_server::UsageServiceServer;
 pub(crate) use self::status::{DOMAIN as ERROR_DOMAIN, code_name};
 use self::stream::Watches;
 use crate::directory::alarms::Alarms;
@@ -136,12 +138,13 @@ impl Desk {
     }
 }
 
-/// The three services behind their gate; `max_request` bounds a request's bytes.
+/// The services behind their gate; `max_request` bounds a request's bytes.
 #[must_use]
 pub fn routes(desk: &Arc<Desk>, max_request: usize) -> Routes {
     let credentials = CredentialServiceServer::new(credentials::Credentials(Arc::clone(desk)));
     let directory = DirectoryServiceServer::new(directory::Directory(Arc::clone(desk)));
     let events = EventServiceServer::new(events::Events(Arc::clone(desk)));
+    let usage = UsageServiceServer::new(usage::Usage(Arc::clone(desk)));
     Routes::new(Gate::new(
         desk,
         credentials.max_decoding_message_size(max_request),
@@ -153,5 +156,9 @@ pub fn routes(desk: &Arc<Desk>, max_request: usize) -> Routes {
     .add_service(Gate::new(
         desk,
         events.max_decoding_message_size(max_request),
+    ))
+    .add_service(Gate::new(
+        desk,
+        usage.max_decoding_message_size(max_request),
     ))
 }

@@ -28,6 +28,7 @@ impl fmt::Debug for ValidateCredentialsRequest {
             .field("presented", &self.presented)
             .field("required", &self.required)
             .field("client_address", &self.client_address)
+            .field("consumer", &self.consumer)
             .field("dry_run", &self.dry_run)
             .field("account_id", &self.account_id)
             .finish_non_exhaustive()

@@ -19,6 +19,8 @@ use crate::store::StoreError;
 
 /// The domain of every `ErrorInfo`.
 pub(crate) const DOMAIN: &str = "keyward.v1";
+/// An old secret was used too lately.
+const OLD_SECRET_IN_USE: &str = "OLD_SECRET_IN_USE";
 /// When to try again after the store was away or busy.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -75,6 +77,25 @@ pub(super) fn of(error: &Error) -> Status {
             message,
             info("SYSTEM_WIDE_ONLY", &[]),
         ),
+        Error::OldSecretInUse(in_use) => {
+            let mut details = info(
+                OLD_SECRET_IN_USE,
+                &[("last_used", &in_use.last_used.to_string())],
+            );
+            let subject = format!("token {}", in_use.token);
+            for (name, used) in in_use.consumers.iter().take(limits::VIOLATIONS_TOLD) {
+                let told = format!("consumer {name} last used it at {used}");
+                details.add_precondition_failure_violation(OLD_SECRET_IN_USE, &subject, told);
+            }
+            if in_use.consumers.is_empty() {
+                let told = format!(
+                    "last used at {}, by nobody who gave a name",
+                    in_use.last_used
+                );
+                details.add_precondition_failure_violation(OLD_SECRET_IN_USE, &subject, told);
+            }
+            status(Code::FailedPrecondition, message, details)
+        }
         Error::EventsSwept { oldest } => {
             let details = info("EVENTS_SWEPT", &[("oldest_sequence", &oldest.to_string())]);
             status(Code::OutOfRange, message, details)

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use crate::api::proto::credential_service_client::CredentialServiceClient;
 use crate::api::proto::directory_service_client::DirectoryServiceClient;
 use crate::api::proto::event_service_client::EventServiceClient;
+use crate::api::proto::usage_service_client::UsageServiceClient;
 
 /// The largest answer that is read: a thousand tokens with everything they may hold.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -68,6 +69,10 @@ impl Client {
 
     pub(crate) fn events(&self) -> EventServiceClient<Channel> {
         EventServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub(crate) fn usage(&self) -> UsageServiceClient<Channel> {
+        UsageServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     pub(crate) fn health(&self) -> HealthClient<Channel> {

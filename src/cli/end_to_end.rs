@@ -277,6 +277,61 @@ fn every_verb_shows_what_it_is_about() {
 }
 
 #[test]
+fn usage_is_one_page_with_the_tokens_of_all() {
+    let mut scene = scene();
+    let (code, out, err) = keyward(&mut scene, "usage --account acme --days 2");
+    assert_eq!(code, 0, "{err}");
+    let said = [
+        "calls today  14",
+        "limit        2500",
+        "remaining    2486",
+        "t1",
+        "t2",
+        "never",
+    ];
+    for words in said {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    let (_, out, _) = keyward(&mut scene, "usage --account acme --days 2 -o json");
+    let usage = parsed(&out);
+    assert_eq!(usage["tokens"].as_array().unwrap().len(), 2);
+    assert_eq!(usage["days"].as_array().unwrap().len(), 2);
+    assert_eq!(keyward(&mut scene, "usage --days 91").0, 2);
+}
+
+#[test]
+fn who_breaks_is_told_before_and_when_a_token_is_turned_off() {
+    let mut scene = scene();
+    for line in [
+        "token consumers t1",
+        "token deactivate t1",
+        "token deactivate t1 --validate-only",
+        "token delete t1 --validate-only",
+    ] {
+        let (code, out, err) = keyward(&mut scene, line);
+        assert_eq!(code, 0, "{line}: {err}");
+        assert!(
+            out.contains("CONSUMER") && out.contains("billing"),
+            "{line}: {out}"
+        );
+    }
+    for line in ["token deactivate t1", "token delete t1"] {
+        let (_, out, _) = keyward(&mut scene, &format!("{line} --validate-only -o json"));
+        assert_eq!(parsed(&out)["consumers"][0]["name"], "billing", "{line}");
+    }
+}
+
+#[test]
+fn a_doctor_that_found_something_is_exit_code_1() {
+    let mut scene = scene();
+    let (code, out, _) = keyward(&mut scene, "token doctor --account acme -o json");
+    assert_eq!(code, 1);
+    let findings = parsed(&out);
+    assert_eq!(findings.as_array().unwrap().len(), 2 * TOKENS);
+    assert_eq!(findings[0]["finding"], "no-expiry");
+}
+
+#[test]
 fn a_call_that_is_not_answered_ends_and_says_how_to_repeat_it() {
     let mut scene = scene();
     let (code, _, err) = keyward(&mut scene, &format!("token rekey {SILENT} --timeout 50ms"));

@@ -23,7 +23,7 @@ const GRANT: &str = "grant";
 pub(crate) enum Outcome {
     /// Done, or allowed: exit code 0.
     Success,
-    /// The answer is no: denied, not serving, not intact: exit code 1.
+    /// The answer is no: denied, not serving, not intact, not all well: exit code 1.
     Denied,
 }
 

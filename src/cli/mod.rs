@@ -17,6 +17,7 @@ mod principal;
 mod role;
 mod serve;
 mod token;
+mod usage;
 mod validate;
 
 // From the command line to a call.
@@ -60,7 +61,7 @@ macro_rules! exit_codes {
         "\
 Exit codes:
   0  done, or allowed
-  1  the answer is no: denied or withdrawn, not serving, or an audit log that is not intact
+  1  the answer is no: denied or withdrawn, not serving, an audit log that is not intact, or tokens to see a doctor about
   2  no answer: an error, a server that cannot be reached, a mistake on the command line
      (`health` says 1 here too: Docker keeps 2 for itself)"
     };
@@ -101,6 +102,7 @@ enum Command {
     Principal(principal::PrincipalArgs),
     Role(role::RoleArgs),
     Events(events::EventsArgs),
+    Usage(usage::UsageArgs),
     Validate(validate::ValidateArgs),
     Hold(hold::HoldArgs),
     Health(health::HealthArgs),
@@ -153,6 +155,7 @@ impl Command {
             Self::Principal(args) => args.run(shell),
             Self::Role(args) => args.run(shell),
             Self::Events(args) => args.run(shell),
+            Self::Usage(args) => args.run(shell),
             Self::Validate(args) => args.run(shell),
             Self::Hold(args) => args.run(shell),
             Self::Health(args) => args.run(shell),

@@ -59,6 +59,10 @@ pub(crate) struct ValidateArgs {
     #[arg(long, value_name = "IP")]
     client_address: Option<String>,
 
+    /// Name of the service or integration that the question is for; kept among the token's consumers.
+    #[arg(long, value_name = "NAME")]
+    consumer: Option<String>,
+
     /// Only tokens of this account are good.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -125,6 +129,7 @@ impl ValidateArgs {
             account_key: self.account_key.clone().unwrap_or_default(),
             required,
             client_address: self.client_address.clone().unwrap_or_default(),
+            consumer: self.consumer.clone().unwrap_or_default(),
             cost: self.cost,
             dry_run: self.dry_run,
             min_revision: self.min_revision.unwrap_or_default(),
@@ -265,7 +270,7 @@ mod tests {
     #[test]
     fn every_field_of_the_question_has_a_flag() {
         let line = "--account-key k --resource tables/orders --action read --client-address 10.1.2.3 \
-                    --cost 5 --account acme --min-revision 7 --dry-run --with-grants";
+                    --account acme --consumer billing --cost 5 --min-revision 7 --dry-run --with-grants";
         let request = request(line);
         let required = Permission {
             resource: "tables/orders".into(),
@@ -275,6 +280,7 @@ mod tests {
         assert_eq!(request.required, Some(required));
         assert_eq!(request.client_address, "10.1.2.3");
         assert_eq!(request.account_id, "acme");
+        assert_eq!(request.consumer, "billing");
         assert_eq!((request.cost, request.min_revision), (5, 7));
         assert!(request.dry_run && request.with_grants);
     }

@@ -57,12 +57,17 @@ pub fn free_text(text: &str, most: usize) -> Result<String, Rule> {
 
 /// An id from outside: 1 to `most` printable ASCII characters, spaces among them.
 pub fn printable(text: &str, most: usize) -> Result<String, Rule> {
+    borrowed_printable(text, most).map(ToOwned::to_owned)
+}
+
+/// The same, borrowed from where it came.
+pub fn borrowed_printable(text: &str, most: usize) -> Result<&str, Rule> {
     let fits = (1..=most).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if fits {
-        Ok(text.to_owned())
+        Ok(text)
     } else {
         Err(format!("must be 1 to {most} printable ASCII characters"))
     }

@@ -13,11 +13,12 @@ use super::limits;
 const RESERVED: &str = "keyward";
 
 /// Every grant under `keyward/` that means something: resource and its actions.
-pub const OPERATOR_GRANTS: [(&str, &[&str]); 4] = [
+pub const OPERATOR_GRANTS: [(&str, &[&str]); 5] = [
     ("keyward/credentials", &["validate"]),
     ("keyward/tokens", &["read", "write"]),
     ("keyward/directory", &["read", "write"]),
     ("keyward/events", &["read"]),
+    ("keyward/usage", &["read"]),
 ];
 
 /// One grant: `dispatch`, `tables/orders:read`, `tables/*:read,write`, `*`.

@@ -73,6 +73,15 @@ pub const NOTICE: RangeInclusive<Duration> =
 /// How long the answer of a call with a request id is kept.
 pub const REPLAY_KEPT: Duration = Duration::from_secs(600);
 
+/// The name of a consumer, in bytes.
+pub const CONSUMER_BYTES: usize = 64;
+/// Consumers that are kept of one token; the least recent go first.
+pub const CONSUMERS_OF_TOKEN: usize = 1_000;
+/// Consumers that an answer about turning something off names, the newest first.
+pub const CONSUMERS_TOLD: usize = 100;
+/// Days of which usage is kept, the current one included.
+pub const USAGE_DAYS: i32 = 90;
+
 /// Questions of one batch.
 pub const BATCH: usize = 100;
 /// Questions of one stream that wait at once for the store, or for a revision.

@@ -23,6 +23,7 @@ pub mod secret;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod usage;
 
 /// Names one version of a configuration: it differs after every change, and from a deleted namesake's.
 fn etag(create_time: time::Timestamp, generation: u64) -> String {

@@ -92,6 +92,11 @@ impl Day {
         Timestamp((self.0 as i64 + 1) * DAY_MILLIS)
     }
 
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// The day that lies `days` before.
     #[must_use]
     pub const fn before(self, days: i32) -> Self {

@@ -267,6 +267,16 @@ impl Token {
         (newest.place == Place::Current).then(|| self.bounded(end))
     }
 
+    /// The version of the secret that is to be used; a pending one is not yet that.
+    #[must_use]
+    pub fn current_version(&self) -> u32 {
+        let current = self
+            .secrets
+            .iter()
+            .rfind(|secret| secret.place == Place::Current);
+        current.map_or(self.last_version, |secret| secret.version)
+    }
+
     fn retire(&mut self, grace: Duration, now: Timestamp) {
         let end = self.bounded(now.after(grace));
         for secret in &mut self.secrets {
@@ -291,7 +301,8 @@ impl Token {
         }
     }
 
-    fn retiring(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+    /// The old secrets that are in their grace.
+    pub fn retiring(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
         self.secrets.iter().filter(move |secret| {
             matches!(
                 self.secret_state(secret, now),

@@ -2,8 +2,9 @@
 //! operator is locked out.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use super::{Call, Error, Registry, notices};
+use super::{Call, DIRECTORY_PATIENCE, Error, Registry, notices};
 use crate::domain::account::{Account, Policy};
 use crate::domain::event::{Event, EventKind, Origin};
 use crate::domain::grant::{Grant, Grants, OPERATOR_GRANTS};
@@ -13,8 +14,9 @@ use crate::domain::secret::{Place, Secret, SecretText};
 use crate::domain::text;
 use crate::domain::token::{Access, Token};
 use crate::random;
+use crate::store::backend::Revision;
 use crate::store::record::{Pointer, Tally};
-use crate::store::{View, key};
+use crate::store::{StoreError, View, key};
 
 /// An operator's token that has yet to be committed, so that its text can be put into a safe place before.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Registry {
         FirstOperator { token, secret }
     }
 
-    /// Commits an operator's token, and the system account where it is not there yet. Blocks.
+    /// Commits an operator's token, and the system account where it is not there yet; this node knows it then. Blocks.
     pub fn admit_operator(&self, operator: &FirstOperator) -> Result<TokenId, Error> {
         let token = operator.token.clone();
         let id = token.id;
@@ -72,7 +74,21 @@ impl Registry {
             view.log(event(EventKind::TokenCreated, &system, token.id.as_str()));
             Ok::<_, Error>(())
         });
-        committed.map(|_| id)
+        self.await_directory(committed?.revision)?;
+        Ok(id)
+    }
+
+    /// Waits until this node's directory has a commit: whoever calls first must be known. Blocks.
+    fn await_directory(&self, revision: Revision) -> Result<(), Error> {
+        let begun = Instant::now();
+        while self.directory.revision() < revision {
+            if begun.elapsed() > DIRECTORY_PATIENCE {
+                let why = "the operator is made, but this node has not seen it yet";
+                return Err(StoreError::Away(why.into()).into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// A call that the service makes by itself, with every right.

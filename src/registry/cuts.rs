@@ -26,6 +26,8 @@ pub struct CutConnection {
     pub holder: TokenId,
     /// Of whom it was held for; empty where nobody said.
     pub client_address: String,
+    /// The same of the service that it was held for.
+    pub consumer: String,
 }
 
 /// Those that the log has not heard of.
@@ -90,8 +92,12 @@ impl Registry {
                 ("count".to_owned(), count.to_string()),
                 ("holder".to_owned(), cut.holder.to_string()),
             ]);
-            if !cut.client_address.is_empty() {
-                details.insert("client_address".to_owned(), cut.client_address.clone());
+            let said = [
+                ("client_address", &cut.client_address),
+                ("consumer", &cut.consumer),
+            ];
+            for (name, value) in said.into_iter().filter(|(_, value)| !value.is_empty()) {
+                details.insert(name.to_owned(), value.clone());
             }
             view.log(Event {
                 kind: EventKind::ConnectionCut,
@@ -118,6 +124,7 @@ mod tests {
             reason,
             holder: token,
             client_address: String::new(),
+            consumer: String::new(),
         }
     }
 

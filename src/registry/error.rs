@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::usage::OldSecretInUse;
 use crate::domain::field::{Violation, repeated};
 use crate::domain::operator::Lack;
 use crate::domain::refusal::Refusal;
@@ -47,6 +48,8 @@ pub enum Error {
     Lacks(Lack),
     /// Only a system-wide operator may; what.
     SystemWideOnly(&'static str),
+    /// CompleteRekey was asked for only if the old secrets were idle.
+    OldSecretInUse(OldSecretInUse),
     /// Lines of the log after the one named are kept no more; the oldest that is.
     EventsSwept {
         oldest: u64,
@@ -127,6 +130,7 @@ impl fmt::Display for Error {
                 f.write_str("you cannot hand out full access with a read-only token")
             }
             Self::SystemWideOnly(what) => write!(f, "only a system-wide operator may {what}"),
+            Self::OldSecretInUse(in_use) => in_use.fmt(f),
             Self::EventsSwept { oldest } => write!(
                 f,
                 "lines after after_sequence are kept no more; the oldest one kept is {oldest}"

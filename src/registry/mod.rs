@@ -20,6 +20,7 @@ pub mod roles;
 pub mod slots;
 pub mod sweep;
 pub mod tokens;
+pub mod usage;
 pub mod verify;
 pub mod watch;
 
@@ -53,6 +54,7 @@ pub struct Registry {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub environment: Environment,
+    pub usage: Arc<usage::Ledger>,
 }
 
 /// Who calls, and what the audit log says of the call.

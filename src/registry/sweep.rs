@@ -1,7 +1,9 @@
-//! Removes what has ended, in bounded steps: kept answers after their ten minutes, the counts of days gone by.
+//! Removes what has ended, in bounded steps: kept answers after their ten minutes, the counts of days gone by,
+//! the usage of what is gone or long ago.
 
 use std::time::Duration;
 
+use super::usage::Walk;
 use super::{Error, Registry, leases};
 use crate::domain::time::Timestamp;
 use crate::meter::Meter;
@@ -19,18 +21,21 @@ impl Registry {
     pub async fn sweep(&self, meter: &Meter) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut walk = Walk::default();
         loop {
             tick.tick().await;
             meter.rates.forget_whole(self.clock.steady());
-            if let Err(error) = self.sweep_all().await {
+            if let Err(error) = self.sweep_all(&mut walk).await {
                 tracing::debug!(%error, "what has ended could not be swept");
             }
         }
     }
 
-    async fn sweep_all(&self) -> Result<(), Error> {
+    async fn sweep_all(&self, walk: &mut Walk) -> Result<(), Error> {
         while self.sweep_replays().await? == STEP {}
         while self.sweep_quotas().await? == leases::SWEPT {}
+        while self.sweep_consumers().await? {}
+        *walk = self.sweep_old_usage(walk.clone()).await?;
         Ok(())
     }
 

@@ -114,7 +114,8 @@ impl Subject {
             | "readiness"
             | "keyward.v1.CredentialService"
             | "keyward.v1.DirectoryService"
-            | "keyward.v1.EventService" => Some(Self::Serving),
+            | "keyward.v1.EventService"
+            | "keyward.v1.UsageService" => Some(Self::Serving),
             "keyward.v1.writes" => Some(Self::Writes),
             "keyward.v1.clock" => Some(Self::Clock),
             _ => None,
@@ -272,6 +273,7 @@ mod tests {
             ("keyward.v1.CredentialService", whole),
             ("keyward.v1.DirectoryService", whole),
             ("keyward.v1.EventService", whole),
+            ("keyward.v1.UsageService", whole),
             (
                 "keyward.v1.writes",
                 [NotServing, Serving, NotServing, Serving, NotServing],

@@ -25,6 +25,7 @@ use crate::meter::Meter;
 use crate::random::Random;
 use crate::registry::Registry;
 use crate::registry::slots::Presence;
+use crate::registry::usage::{self, Ledger};
 use crate::store::open::{self, OpenError, Opened, Options, Place};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
@@ -67,7 +68,9 @@ impl Node {
         )
         .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
+        let meter = Arc::new(Meter::new(config.max_consumers));
         let registry = Registry {
+            usage: Arc::new(Ledger::new(Arc::clone(&meter.usage), &*world.random)),
             store: opened.store.clone(),
             directory: Arc::clone(&directory),
             keyring: Arc::clone(&opened.keyring),
@@ -93,8 +96,8 @@ impl Node {
             config.environment.clone(),
             world.clock,
             Arc::clone(&marks),
+            Arc::clone(&meter.usage),
         );
-        let meter = Arc::new(Meter::default());
         let desk = Arc::new(Desk::new(
             registry,
             validator,
@@ -164,6 +167,7 @@ impl Node {
             ..
         } = self;
         write_last_marks(&desk.registry, &marks).await;
+        save_last_usage(&desk.registry).await;
         give_back(&desk.registry, &meter, leases, slots).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
@@ -172,7 +176,8 @@ impl Node {
         served
     }
 
-    /// What runs beside the calls: marks are committed, what has ended swept, expiring tokens announced, alarms rung, long streams
+    /// What runs beside the calls: marks are committed, usage saved, what has ended swept, expiring tokens announced, alarms rung,
+    /// long streams
     /// ended with the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
@@ -183,6 +188,8 @@ impl Node {
             let desk = Arc::clone(&self.desk);
             background.spawn(async move { desk.registry.retain_events(kept).await });
         }
+        let desk = Arc::clone(&self.desk);
+        background.spawn(async move { save_usage(&desk.registry).await });
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { desk.registry.announce().await });
         let (alarms, clock) = (
@@ -270,5 +277,29 @@ fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened,
             };
             open::open(&place, Arc::clone(&world.clock), &*world.random)
         }
+    }
+}
+
+/// Saves usage for as long as the node runs, at most once a second.
+async fn save_usage(registry: &Registry) {
+    let mut tick = tokio::time::interval(usage::EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tick.tick().await;
+        let saved = registry.save_usage().await;
+        if let (Err(error), false) = (&saved, failing) {
+            tracing::warn!(%error, "usage cannot be saved; it is counted on, and saved later");
+        }
+        failing = saved.is_err();
+    }
+}
+
+/// What was counted since the last save, once nothing is counted any more.
+async fn save_last_usage(registry: &Registry) {
+    match tokio::time::timeout(CLOSING, registry.save_all_usage()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last usage could not be saved"),
+        Err(_) => tracing::warn!("the last usage could not be saved in time"),
     }
 }

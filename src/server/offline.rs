@@ -10,7 +10,9 @@ use super::operator::{self, NewOperator};
 use crate::directory;
 use crate::domain::text::Environment;
 use crate::keyring::{Key, file as keyring_file};
+use crate::meter::usage::Usage;
 use crate::registry::Registry;
+use crate::registry::usage::Ledger;
 use crate::store::StoreError;
 use crate::store::open::{self, OpenError, Place};
 
@@ -28,6 +30,8 @@ pub fn recover_operator(
     let registry = Registry {
         store: opened.store.clone(),
         directory,
+        // Nothing is counted while no server runs.
+        usage: Arc::new(Ledger::new(Arc::new(Usage::new(0)), &*world.random)),
         keyring: opened.keyring,
         clock: world.clock,
         random: world.random,

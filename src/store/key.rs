@@ -32,6 +32,15 @@ pub const RENOTICES: &[u8] = b"renotice/";
 /// How far the accounts of a store from before there were notices were seen to; empty: all of them.
 pub const NOTICED: &[u8] = b"noticed";
 
+/// The days of tokens, and of accounts, before their newest one.
+pub const USAGE_HISTORIES: &[u8] = b"usage-history/";
+pub const ACCOUNT_USAGE_HISTORIES: &[u8] = b"account-usage-history/";
+pub const CONSUMERS: &[u8] = b"consumer/";
+pub const DELETED_TOKENS: &[u8] = b"deleted-token/";
+pub const USAGE_SAVES: &[u8] = b"usage-save/";
+/// How many consumers there are in all.
+pub const CONSUMER_TALLY: &[u8] = b"consumer-tally";
+
 #[must_use]
 pub fn account(id: &str) -> Key {
     join(&[ACCOUNTS, id.as_bytes()])
@@ -170,6 +179,59 @@ pub fn replay_end_parts(key: &[u8]) -> Option<(Timestamp, [u8; 32])> {
     ))
 }
 
+/// What is known of a token's use, but for its history.
+#[must_use]
+pub fn usage(token: TokenId) -> Key {
+    join(&[b"usage/", token.as_bytes()])
+}
+
+#[must_use]
+pub fn usage_history(token: TokenId) -> Key {
+    join(&[USAGE_HISTORIES, token.as_bytes()])
+}
+
+#[must_use]
+pub fn account_usage(account: &AccountId) -> Key {
+    join(&[b"account-usage/", account.as_str().as_bytes()])
+}
+
+#[must_use]
+pub fn account_usage_history(account: &AccountId) -> Key {
+    join(&[ACCOUNT_USAGE_HISTORIES, account.as_str().as_bytes()])
+}
+
+/// The consumers of a token, by name.
+#[must_use]
+pub fn consumers(token: TokenId) -> Key {
+    join(&[CONSUMERS, token.as_bytes(), b"/"])
+}
+
+#[must_use]
+pub fn consumer(token: TokenId, name: &str) -> Key {
+    join(&[&consumers(token), name.as_bytes()])
+}
+
+/// The token and the name in a consumer's key.
+#[must_use]
+pub fn consumer_parts(key: &[u8]) -> Option<(TokenId, &str)> {
+    let (token, name) = std::str::from_utf8(key.strip_prefix(CONSUMERS)?)
+        .ok()?
+        .split_once('/')?;
+    Some((TokenId::parse(token)?, name))
+}
+
+/// A deleted token of which consumers are still there.
+#[must_use]
+pub fn deleted_token(id: TokenId) -> Key {
+    join(&[DELETED_TOKENS, id.as_bytes()])
+}
+
+/// The newest save of usage by one process.
+#[must_use]
+pub fn usage_save(saver: &str) -> Key {
+    join(&[USAGE_SAVES, saver.as_bytes()])
+}
+
 /// What was told of a token's expiry.
 #[must_use]
 pub fn notice(token: TokenId) -> Key {
@@ -270,6 +332,17 @@ mod tests {
                 replay_end(end, &[b'a'; 32]),
                 format!("replay-end/\0\0\0\0\0\0ab{a}"),
             ),
+            (usage(id), format!("usage/{id}")),
+            (usage_history(id), format!("usage-history/{id}")),
+            (account_usage(&account), "account-usage/acme".into()),
+            (
+                account_usage_history(&account),
+                "account-usage-history/acme".into(),
+            ),
+            (consumer(id, "a/b c"), format!("consumer/{id}/a/b c")),
+            (CONSUMER_TALLY.into(), "consumer-tally".into()),
+            (deleted_token(id), format!("deleted-token/{id}")),
+            (usage_save("abc"), "usage-save/abc".into()),
             (notice(id), format!("notice/{id}")),
             (due(end, id), format!("due/\0\0\0\0\0\0ab{id}")),
             (renotice(&account), "renotice/acme".into()),
@@ -292,6 +365,8 @@ mod tests {
             Some((end, [9; 32]))
         );
         let token = TokenId::parse("0123456789ABCDEFGHIJKL").unwrap();
+        let named = consumer(token, "a/b");
+        assert_eq!(consumer_parts(&named), Some((token, "a/b")));
         assert_eq!(due_parts(&due(end, token)), Some((end, token)));
         let long_ago = Timestamp::from_millis(-1);
         assert_eq!(

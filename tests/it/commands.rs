@@ -74,6 +74,14 @@ async fn a_script_issues_checks_rekeys_and_stops_a_token() {
     let failed: Value = serde_json::from_str(&failed.err).unwrap();
     assert!(failed.to_string().contains("NOT_FOUND"), "{failed}");
 
+    terminal.run("validate --consumer billing", secret);
+    let usage = terminal.json("usage --account acme");
+    assert_eq!(usage["tokens"][0]["callsToday"], "3", "{usage}");
+    assert_eq!(usage["remaining"], "2497", "{usage}");
+    let consumers = terminal.json(&format!("token consumers {id}"));
+    assert_eq!(consumers[0]["name"], "billing", "{consumers}");
+    assert_eq!(terminal.run("token doctor --account acme", "").code, 1);
+
     let rekeyed = terminal.json(&format!("token rekey {id} --grace 0"));
     assert_eq!(terminal.run("validate", secret).code, 1);
     let secret = rekeyed["secret"].as_str().unwrap();

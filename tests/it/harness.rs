@@ -20,6 +20,7 @@ use clap::{Args as _, FromArgMatches as _};
 use keyward::api::proto::credential_service_client::CredentialServiceClient;
 use keyward::api::proto::directory_service_client::DirectoryServiceClient;
 use keyward::api::proto::event_service_client::EventServiceClient;
+use keyward::api::proto::usage_service_client::UsageServiceClient;
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
     CreateAccountRequest, CreateTokenRequest, CreateTokenResponse, DeactivateTokenRequest,
@@ -68,12 +69,13 @@ pub(crate) struct Server {
     thread: JoinHandle<std::io::Result<()>>,
 }
 
-/// The three services, as one caller.
+/// The services, as one caller.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) credentials: CredentialServiceClient<InterceptedService<Channel, Caller>>,
     pub(crate) directory: DirectoryServiceClient<InterceptedService<Channel, Caller>>,
     pub(crate) events: EventServiceClient<InterceptedService<Channel, Caller>>,
+    pub(crate) usage: UsageServiceClient<InterceptedService<Channel, Caller>>,
 }
 
 /// Puts a caller's header on every call.
@@ -186,7 +188,8 @@ impl Client {
         Self {
             credentials: CredentialServiceClient::with_interceptor(channel.clone(), caller.clone()),
             directory: DirectoryServiceClient::with_interceptor(channel.clone(), caller.clone()),
-            events: EventServiceClient::with_interceptor(channel, caller),
+            events: EventServiceClient::with_interceptor(channel.clone(), caller.clone()),
+            usage: UsageServiceClient::with_interceptor(channel, caller),
         }
     }
 

@@ -32,4 +32,5 @@ mod secrets;
 mod surroundings;
 mod tidy;
 mod time;
+mod usage;
 mod watching;

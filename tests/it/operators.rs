@@ -49,7 +49,7 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 35] = [
     row("ValidateCredentials", "credentials:validate", r#"{"token": "$secret"}"#, Reach::Answered),
     row("HoldConnection", "credentials:validate", r#"{"request": {"token": "$secret"}}"#, Reach::Answered),
     row("StreamValidateCredentials", "credentials:validate", r#"{"request": {"token": "$secret"}}"#, Reach::Answered),
@@ -88,16 +88,19 @@ const ROWS: [Row; 33] = [
     row("ListEvents", "events:read", r#"{"accountId": "$account"}"#, Reach::Account),
     row("VerifyEvents", "events:read", "{}", Reach::Every),
     row("WatchEvents", "events:read", r#"{"accountId": "$account"}"#, Reach::Account),
+    row("GetUsage", "usage:read", r#"{"accountId": "$account"}"#, Reach::Account),
+    row("ListConsumers", "usage:read", r#"{"tokenId": "$token"}"#, Reach::Account),
 ];
 
 /// Every grant under `keyward/`.
-const GRANTS: [&str; 6] = [
+const GRANTS: [&str; 7] = [
     "credentials:validate",
     "tokens:read",
     "tokens:write",
     "directory:read",
     "directory:write",
     "events:read",
+    "usage:read",
 ];
 
 /// An account with everything that a row may name, each thing in the state that the row needs.

@@ -83,7 +83,7 @@ async fn everything_acknowledged_is_there_after_every_restart() {
     directory.create_principal(principal).await.unwrap();
     let texts = texts(&operator).await;
 
-    let before = picture(&operator).await;
+    let mut before = picture(&operator).await;
     server.stop().await;
     for _ in 0..3 {
         let server = home.start().await;
@@ -95,6 +95,7 @@ async fn everything_acknowledged_is_there_after_every_restart() {
         let mut events = operator.events.clone();
         let verified = events.verify_events(VerifyEventsRequest::default());
         assert!(verified.await.unwrap().into_inner().intact);
+        before = picture(&operator).await;
         server.stop().await;
     }
 }

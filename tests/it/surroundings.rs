@@ -46,7 +46,12 @@ async fn reflection_needs_no_token_and_can_be_turned_off() {
     let home = Home::new();
     let server = home.start().await;
     let listed = services(&server).await.unwrap();
-    for service in ["CredentialService", "DirectoryService", "EventService"] {
+    for service in [
+        "CredentialService",
+        "DirectoryService",
+        "EventService",
+        "UsageService",
+    ] {
         assert!(
             listed.contains(&format!("keyward.v1.{service}")),
             "{listed:?}"

@@ -17,7 +17,15 @@ const KNOWS: [(&str, &[&str]); 18] = [
     ("meter", &["domain"]),
     (
         "validator",
-        &["domain", "clock", "keyring", "store", "directory", "marks"],
+        &[
+            "domain",
+            "clock",
+            "keyring",
+            "store",
+            "directory",
+            "marks",
+            "meter",
+        ],
     ),
     (
         "registry",

@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-SERVICES = ("keyward.v1.CredentialService", "keyward.v1.DirectoryService", "keyward.v1.EventService")
+SERVICES = tuple(f"keyward.v1.{name}Service" for name in ("Credential", "Directory", "Event", "Usage"))
 CALL_SECONDS = 20
 
 

@@ -8,7 +8,8 @@ from harness import later, now, rule, span
 
 VALIDATE, READ_TOKENS, WRITE_TOKENS = "keyward/credentials:validate", "keyward/tokens:read", "keyward/tokens:write"
 READ, WRITE, EVENTS = "keyward/directory:read", "keyward/directory:write", "keyward/events:read"
-ALL = (VALIDATE, READ_TOKENS, WRITE_TOKENS, READ, WRITE, EVENTS)
+USAGE = "keyward/usage:read"
+ALL = (VALIDATE, READ_TOKENS, WRITE_TOKENS, READ, WRITE, EVENTS, USAGE)
 
 
 @dataclass
@@ -80,6 +81,8 @@ def table(w):
         "ListRoles": Row(READ, in_account),
         "UpdateRole": Row(WRITE, lambda t: {"role": {**in_account(t), "id": t.role, "display_name": "n"}, "update_mask": ["display_name"]}),
         "DeleteRole": Row(WRITE, lambda t: {**in_account(t), "role_id": t.spare}),
+        "GetUsage": Row(USAGE, in_account),
+        "ListConsumers": Row(USAGE, by_id),
         "ListEvents": Row(EVENTS, in_account),
         "WatchEvents": Row(EVENTS, in_account),
         "VerifyEvents": Row(EVENTS, lambda t: {}, own="SYSTEM_WIDE_ONLY", foreign="SYSTEM_WIDE_ONLY"),

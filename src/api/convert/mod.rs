@@ -5,7 +5,9 @@ pub(super) mod directory;
 pub(super) mod event;
 pub(super) mod page;
 mod rate;
+pub(super) mod secret;
 pub(super) mod token;
+pub(super) mod usage;
 pub(super) mod validation;
 
 use std::time::Duration;

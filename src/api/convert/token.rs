@@ -2,27 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
-use super::{Fields, bad_path, paths, rate, required, span, time, wire_time};
+use super::{Fields, bad_path, paths, rate, required, secret, span, time, wire_time};
 use crate::api::proto;
 use crate::api::proto::create_token_request::Expiry as WireExpiry;
 use crate::domain::field::{self, Rule};
 use crate::domain::grant::{Grant, Grants};
-use crate::domain::id::{PrincipalId, TokenId};
+use crate::domain::id::PrincipalId;
 use crate::domain::limits;
 use crate::domain::network::Network;
-use crate::domain::secret::{Secret, SecretState, SecretText};
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Access, Activation, Token, TokenState};
+use crate::domain::token::{Access, Token, TokenState};
+use crate::domain::usage::TokenUsage;
 use crate::registry::Error;
-use crate::registry::tokens::{
-    Expiry, Imported, NewSecret, NewToken, TokenFilter, TokenPatch, check_grace,
-};
+use crate::registry::tokens::{Expiry, Imported, NewToken, TokenFilter, TokenPatch};
 
-/// A token as callers see it: never its digests.
-pub(in crate::api) fn wire(token: &Token, now: Timestamp) -> proto::Token {
+/// A token as callers see it, with its use up to this day: never its digests.
+pub(in crate::api) fn wire(token: &Token, usage: &TokenUsage, now: Timestamp) -> proto::Token {
     proto::Token {
         id: token.id.to_string(),
         account_id: token.account.to_string(),
@@ -47,8 +42,10 @@ pub(in crate::api) fn wire(token: &Token, now: Timestamp) -> proto::Token {
         secrets: token
             .secrets
             .iter()
-            .filter_map(|secret| wire_secret(token, secret, now))
+            .filter_map(|secret| secret::wire(token, secret, usage, now))
             .collect(),
+        last_used_time: usage.last_used.map(wire_time),
+        calls_today: usage.today.counts.allowed,
         labels: token.labels.clone(),
         etag: token.etag(),
         scope_account_id: token
@@ -58,31 +55,6 @@ pub(in crate::api) fn wire(token: &Token, now: Timestamp) -> proto::Token {
             .unwrap_or_default(),
         imported: token.imported,
     }
-}
-
-/// A secret's header in Basic, ready to be sent.
-pub(in crate::api) fn basic_authorization(id: TokenId, secret: &SecretText) -> String {
-    format!(
-        "Basic {}",
-        BASE64.encode(format!("{id}:{}", secret.reveal()))
-    )
-}
-
-/// Superseded ones are not listed.
-fn wire_secret(token: &Token, secret: &Secret, now: Timestamp) -> Option<proto::SecretVersion> {
-    let (state, good_until) = match token.secret_state(secret, now)? {
-        SecretState::Pending => (proto::SecretState::Pending, None),
-        SecretState::Current => (proto::SecretState::Current, None),
-        SecretState::Retiring { good_until } => (proto::SecretState::Retiring, Some(good_until)),
-        SecretState::Superseded => return None,
-    };
-    Some(proto::SecretVersion {
-        version: secret.version,
-        state: state.into(),
-        hint: secret.hint.clone(),
-        create_time: Some(wire_time(secret.create_time)),
-        good_until: good_until.map(wire_time),
-    })
 }
 
 pub(super) fn wire_access(access: Access) -> proto::Access {
@@ -179,32 +151,6 @@ fn foreign_id(text: &str) -> Result<Option<String>, Rule> {
     }
 }
 
-/// What Rekey asks for.
-pub(in crate::api) fn new_secret(request: &proto::RekeyRequest) -> Result<NewSecret, Error> {
-    required("token_id", &request.token_id)?;
-    let mut fields = Fields::default();
-    let grace = request
-        .grace
-        .as_ref()
-        .and_then(|grace| fields.check("grace", span(grace)));
-    let activation = match proto::Activation::try_from(request.activation) {
-        Ok(proto::Activation::Unspecified | proto::Activation::AtOnce) => Activation::AtOnce,
-        Ok(proto::Activation::OnFirstUse) => Activation::OnFirstUse,
-        Err(_) => {
-            fields.wrong("activation", "must be AT_ONCE or ON_FIRST_USE");
-            Activation::AtOnce
-        }
-    };
-    fields.finish()?;
-    let grace = grace.map(check_grace).transpose()?;
-    Ok(NewSecret {
-        token: request.token_id.clone(),
-        grace,
-        activation,
-        etag: request.etag.clone(),
-    })
-}
-
 /// Which tokens ListTokens asks for.
 pub(in crate::api) fn filter(request: &proto::ListTokensRequest) -> Result<TokenFilter, Error> {
     let mut fields = Fields::default();
@@ -217,12 +163,17 @@ pub(in crate::api) fn filter(request: &proto::ListTokensRequest) -> Result<Token
         .expire_before
         .as_ref()
         .and_then(|before| fields.check("expire_before", time(before)));
+    let unused_since = request
+        .unused_since
+        .as_ref()
+        .and_then(|since| fields.check("unused_since", time(since)));
     fields.finish()?;
     Ok(TokenFilter {
         states,
         principal: request.principal_id.clone(),
         name_prefix: request.name_prefix.clone(),
         expire_before,
+        unused_since,
         labels: request.labels.clone(),
     })
 }
@@ -239,7 +190,7 @@ const MUTABLE: [&str; 10] = [
     "max_connections",
     "labels",
 ];
-const IMMUTABLE: [&str; 11] = [
+const IMMUTABLE: [&str; 13] = [
     "id",
     "account_id",
     "state",
@@ -248,6 +199,8 @@ const IMMUTABLE: [&str; 11] = [
     "update_time",
     "rekey_time",
     "secrets",
+    "last_used_time",
+    "calls_today",
     "etag",
     "scope_account_id",
     "imported",

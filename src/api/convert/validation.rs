@@ -6,7 +6,9 @@ use super::{Fields, wire_span, wire_time};
 use crate::api::proto;
 use crate::api::proto::validate_credentials_request::Presented as Wire;
 use crate::domain::decision::{DenyReason, Question, Step};
+use crate::domain::field;
 use crate::domain::grant::{Permission, PermissionError};
+use crate::domain::limits;
 use crate::domain::operator::Scope;
 use crate::domain::presented::Presented;
 use crate::domain::time::Timestamp;
@@ -19,6 +21,7 @@ pub(in crate::api) fn ask<'a>(
     request: &'a proto::ValidateCredentialsRequest,
     scope: &'a Scope,
 ) -> Result<Ask<'a>, Error> {
+    let named = |text: &'a str| (!text.is_empty()).then_some(text);
     let mut fields = Fields::default();
     let required = request
         .required
@@ -31,6 +34,10 @@ pub(in crate::api) fn ask<'a>(
             parsed.map_err(|_| "must be an IP address, without a port".into()),
         )
     });
+    let consumer = named(&request.consumer).and_then(|name| {
+        let printable = field::borrowed_printable(name, limits::CONSUMER_BYTES);
+        fields.check("consumer", printable)
+    });
     fields.finish()?;
     let presented = request.presented.as_ref().map(|presented| match presented {
         Wire::Authorization(header) => Presented::Header(header),
@@ -40,7 +47,6 @@ pub(in crate::api) fn ask<'a>(
             text: &pair.secret,
         },
     });
-    let named = |text: &'a str| (!text.is_empty()).then_some(text);
     Ok(Ask {
         presented,
         scope,
@@ -50,6 +56,7 @@ pub(in crate::api) fn ask<'a>(
             required,
             client_address: client_address.flatten(),
         },
+        consumer,
         cost: u64::from(request.cost.max(1)),
         dry_run: request.dry_run,
     })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::usage::consumer;
 use super::{Answer, Fake, admit, called};
 use crate::api::proto::credential_service_server::CredentialService;
 use crate::api::proto::validate_credentials_request::Presented;
@@ -202,6 +203,7 @@ impl CredentialService for Fake {
         };
         Ok(Response::new(DeactivateTokenResponse {
             token: Some(token),
+            consumers: vec![consumer()],
         }))
     }
 
@@ -210,7 +212,9 @@ impl CredentialService for Fake {
         request: Request<DeleteTokenRequest>,
     ) -> Answer<DeleteTokenResponse> {
         admit(request)?;
-        Ok(Response::new(DeleteTokenResponse {}))
+        Ok(Response::new(DeleteTokenResponse {
+            consumers: vec![consumer()],
+        }))
     }
 
     async fn complete_rekey(

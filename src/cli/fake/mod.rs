@@ -3,6 +3,7 @@
 mod credentials;
 mod directory;
 mod events;
+mod usage;
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -18,6 +19,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::api::proto::credential_service_server::CredentialServiceServer;
 use crate::api::proto::directory_service_server::DirectoryServiceServer;
 use crate::api::proto::event_service_server::EventServiceServer;
+use crate::api::proto::usage_service_server::UsageServiceServer;
 
 pub(crate) use self::credentials::{SECRET, SILENT, TOKENS};
 
@@ -47,6 +49,7 @@ pub(crate) fn start() -> SocketAddr {
                 .add_service(CredentialServiceServer::new(Fake))
                 .add_service(DirectoryServiceServer::new(Fake))
                 .add_service(EventServiceServer::new(Fake))
+                .add_service(UsageServiceServer::new(Fake))
                 .serve_with_incoming(incoming)
                 .await
                 .unwrap();

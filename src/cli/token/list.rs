@@ -15,6 +15,7 @@ use crate::cli::words::choice;
 #[command(after_long_help = "\
 Examples:
   keyward token list --account acme --state active --expires-before 30d
+  keyward token list --account acme --unused-since 90d
   keyward token list --output jsonl | jq -r 'select(.imported) | .id'")]
 pub(crate) struct ListArgs {
     /// Account whose tokens to list [default: the operator's own].
@@ -36,6 +37,10 @@ pub(crate) struct ListArgs {
     /// Only those that expire before a time, a date, or a span from now such as 30d.
     #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
     pub(crate) expires_before: Option<Moment>,
+
+    /// Only those made before a time, a date, or a span ago such as 90d, and not used since.
+    #[arg(long, value_name = "WHEN", value_parser = parse_moment)]
+    pub(crate) unused_since: Option<Moment>,
 
     /// Only those with this label; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
@@ -62,6 +67,7 @@ impl ListArgs {
             expire_before: self
                 .expires_before
                 .map(|when| to_timestamp(when.ahead_of(now))),
+            unused_since: self.unused_since.map(|when| to_timestamp(when.before(now))),
             labels: labels(&self.labels)?,
         })
     }
@@ -91,7 +97,7 @@ mod tests {
     #[test]
     fn every_filter_has_a_flag() {
         let line = "--account acme --state active --state expired --principal p1 --name-prefix Sy \
-                    --expires-before 1d --label env=prod";
+                    --expires-before 1d --unused-since 2d --label env=prod";
         let page = Page {
             size: 7,
             token: "next".into(),
@@ -107,6 +113,10 @@ mod tests {
                 name_prefix: "Sy".into(),
                 expire_before: Some(Timestamp {
                     seconds: NOW().timestamp() + 86_400,
+                    nanos: 0
+                }),
+                unused_since: Some(Timestamp {
+                    seconds: NOW().timestamp() - 2 * 86_400,
                     nanos: 0
                 }),
                 labels: [("env".to_owned(), "prod".to_owned())].into(),

@@ -1,20 +1,27 @@
 //! `keyward token …`: the verbs of a token's life.
 
+mod consumers;
 mod create;
+mod doctor;
 mod list;
 mod rekey;
 mod show;
 mod update;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 
+use self::consumers::ConsumersArgs;
 use self::create::{CreateArgs, ImportArgs};
+use self::doctor::DoctorArgs;
 use self::list::ListArgs;
 use self::rekey::RekeyArgs;
 use self::update::UpdateArgs;
 use super::failure::{Failure, Outcome};
-use super::session::{RemoteArgs, Session, with_session};
+use super::session::{RemoteArgs, Session, required, with_session};
 use super::shell::Shell;
+use super::times::{parse_span, to_wire_span};
 use super::values::parse_id;
 use crate::api::proto::{
     CancelRekeyRequest, CompleteRekeyRequest, DeactivateTokenRequest, DeleteTokenRequest,
@@ -35,6 +42,8 @@ enum TokenVerb {
     Create(CreateArgs),
     Get(GetArgs),
     List(ListArgs),
+    Consumers(ConsumersArgs),
+    Doctor(DoctorArgs),
     Update(UpdateArgs),
     Deactivate(DeactivateArgs),
     Reactivate(ReactivateArgs),
@@ -53,12 +62,12 @@ struct GetArgs {
     token_id: String,
 }
 
-/// Refuse a token from now on, until it is reactivated.
+/// Refuse a token from now on, until it is reactivated; says who used it within the last day.
 #[derive(Args, Clone, Debug)]
 struct DeactivateArgs {
     #[command(flatten)]
     token: ChosenToken,
-    /// Check that it could be done, and change nothing.
+    /// Say who would break, and change nothing.
     #[arg(long)]
     validate_only: bool,
     /// Reason, for the audit log.
@@ -78,7 +87,7 @@ struct ReactivateArgs {
 struct DeleteArgs {
     #[command(flatten)]
     token: ChosenToken,
-    /// Check that it could be done, and change nothing.
+    /// Say whether it could be done and who used it within the last day, and change nothing.
     #[arg(long)]
     validate_only: bool,
 }
@@ -88,6 +97,9 @@ struct DeleteArgs {
 struct CompleteRekeyArgs {
     #[command(flatten)]
     token: ChosenToken,
+    /// Only if no old secret was used for so long, such as 1h; else says who did.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    if_old_idle_for: Option<Duration>,
 }
 
 /// Drop a pending secret and keep the old one.
@@ -122,6 +134,8 @@ impl TokenVerb {
             Self::Create(args) => args.run(session).await,
             Self::Get(args) => args.run(session).await,
             Self::List(args) => args.run(session).await,
+            Self::Consumers(args) => args.run(session).await,
+            Self::Doctor(args) => args.run(session).await,
             Self::Update(args) => args.run(session).await,
             Self::Deactivate(args) => args.run(session).await,
             Self::Reactivate(args) => args.run(session).await,
@@ -165,7 +179,12 @@ impl DeactivateArgs {
                 client.credentials().deactivate_token(r).await
             })
             .await?;
-        session.show_some(answer.token)
+        required(answer.token.as_ref())?;
+        // For a script the token alone, as from every verb that changes it, unless the question was who would break.
+        if session.format.is_json() && !self.validate_only {
+            return session.show_some(answer.token);
+        }
+        session.show(&answer)
     }
 }
 
@@ -195,27 +214,35 @@ impl DeleteArgs {
 
     async fn run(&self, session: &mut Session<'_, '_>) -> Result<Outcome, Failure> {
         let client = &session.client;
-        client
+        let answer = client
             .call(self.request(), async |r| {
                 client.credentials().delete_token(r).await
             })
             .await?;
-        let verb = if self.validate_only {
-            "can be deleted"
-        } else {
-            "is deleted"
-        };
-        session.done(&format!("token {} {verb}", self.token.id))
+        if !self.validate_only {
+            return session.done(&format!("token {} is deleted", self.token.id));
+        }
+        if !session.format.is_json() {
+            session.done(&format!("token {} can be deleted", self.token.id))?;
+        }
+        session.show(&answer)
     }
 }
 
 impl CompleteRekeyArgs {
+    fn request(&self) -> CompleteRekeyRequest {
+        let (token_id, etag) = self.token.parts();
+        CompleteRekeyRequest {
+            token_id,
+            if_old_idle_for: self.if_old_idle_for.map(to_wire_span),
+            etag,
+        }
+    }
+
     async fn run(&self, session: &mut Session<'_, '_>) -> Result<Outcome, Failure> {
         let client = &session.client;
-        let (token_id, etag) = self.token.parts();
-        let request = CompleteRekeyRequest { token_id, etag };
         let answer = client
-            .call(request, async |r| {
+            .call(self.request(), async |r| {
                 client.credentials().complete_rekey(r).await
             })
             .await?;
@@ -259,6 +286,14 @@ mod tests {
             why: "leaked".into(),
         };
         assert_eq!(request, expected);
+    }
+
+    #[test]
+    fn a_grace_is_ended_whatever_is_in_use_unless_an_idle_time_is_given() {
+        let idle = |line: &str| parse::<CompleteRekeyArgs>(line).request().if_old_idle_for;
+        assert_eq!(idle("t1"), None);
+        let hour = to_wire_span(Duration::from_secs(3_600));
+        assert_eq!(idle("t1 --if-old-idle-for 1h"), Some(hour));
     }
 
     #[test]

@@ -99,6 +99,8 @@ impl Record for Token {
             ("created by", self.created_by.clone()),
             ("updated", show_time(self.update_time.as_ref())),
             ("rekeyed", show_time(self.rekey_time.as_ref())),
+            ("last used", last_used(self)),
+            ("calls today", self.calls_today.to_string()),
             ("etag", self.etag.clone()),
         ]
     }
@@ -108,7 +110,15 @@ impl Record for Token {
             return Vec::new();
         }
         vec![Part {
-            columns: &["SECRET", "STATE", "ENDS IN", "CREATED", "GOOD UNTIL"],
+            columns: &[
+                "SECRET",
+                "STATE",
+                "ENDS IN",
+                "CREATED",
+                "GOOD UNTIL",
+                "LAST USED",
+                "CALLS TODAY",
+            ],
             rows: self.secrets.iter().map(secret_row).collect(),
         }]
     }
@@ -123,6 +133,7 @@ impl Listed for Token {
         "PRINCIPAL",
         "EXPIRES",
         "CREATED",
+        "LAST USED",
     ];
 
     fn row(&self) -> Vec<String> {
@@ -134,6 +145,7 @@ impl Listed for Token {
             self.principal_id.clone(),
             expires(self),
             show_time(self.create_time.as_ref()),
+            last_used(self),
         ]
     }
 }
@@ -191,6 +203,13 @@ fn expires(token: &Token) -> String {
     }
 }
 
+fn last_used(token: &Token) -> String {
+    match &token.last_used_time {
+        Some(time) => show_time(Some(time)),
+        None => "never".into(),
+    }
+}
+
 /// Empty where the account's policy alone says it.
 fn max_connections(most: u32) -> String {
     if most == 0 {
@@ -207,5 +226,7 @@ fn secret_row(secret: &SecretVersion) -> Vec<String> {
         secret.hint.clone(),
         show_time(secret.create_time.as_ref()),
         show_time(secret.good_until.as_ref()),
+        show_time(secret.last_used_time.as_ref()),
+        secret.calls_today.to_string(),
     ]
 }

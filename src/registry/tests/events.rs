@@ -71,7 +71,7 @@ pub(super) async fn every_change(world: &World) -> Vec<EventKind> {
     world.reason(pending.secret.reveal());
     world.step_marks().await;
     registry
-        .complete_rekey(root, id.to_string(), etag())
+        .complete_rekey(root, id.to_string(), etag(), None)
         .await
         .unwrap();
     world.reason(issued.secret.reveal());

@@ -118,6 +118,7 @@ async fn the_use_of_a_superseded_secret_is_told_once_an_hour_with_the_client_s_a
                 client_address: Some("203.0.113.9".parse().unwrap()),
                 ..Question::default()
             },
+            consumer: Some("billing"),
             ..ask(Presented::Text(old.secret.reveal()))
         };
         assert_eq!(
@@ -133,6 +134,7 @@ async fn the_use_of_a_superseded_secret_is_told_once_an_hour_with_the_client_s_a
     let event = world.events().await.pop().unwrap();
     assert_eq!(event.subject, old.token.id.to_string());
     assert_eq!(event.details["client_address"], "203.0.113.9");
+    assert_eq!(event.details["consumer"], "billing");
     assert_eq!(event.details["secret_version"], "1");
     assert_eq!(event.details["count"], "3");
     world.clock.advance(HOUR);

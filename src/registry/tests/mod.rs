@@ -14,6 +14,8 @@ mod rekey;
 mod replay;
 mod retention;
 mod slots;
+mod usage;
+mod usage_bounds;
 mod verify;
 pub(crate) mod words;
 pub(crate) mod world;

@@ -218,7 +218,7 @@ async fn completing_and_cancelling_need_something_to_complete_or_cancel() {
     let complete = || {
         world
             .registry
-            .complete_rekey(&world.root, text.clone(), String::new())
+            .complete_rekey(&world.root, text.clone(), String::new(), None)
     };
     let cancel = || {
         world

@@ -44,6 +44,7 @@ pub(crate) fn ask(presented: Presented<'_>) -> Ask<'_> {
         scope: &EVERY,
         account: None,
         question: Question::default(),
+        consumer: None,
         cost: 1,
         dry_run: false,
     }

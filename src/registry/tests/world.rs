@@ -14,11 +14,13 @@ use crate::domain::principal::{Principal, PrincipalState};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Activation, Token};
 use crate::marks::Marks;
+use crate::meter::usage::Usage;
 use crate::random::testing::SeededRandom;
 use crate::registry::accounts::{AccountPatch, NewAccount, PolicyChange};
 use crate::registry::principals::{NewPrincipal, PrincipalPatch};
 use crate::registry::roles::NewRole;
 use crate::registry::tokens::{Imported, Issued, NewToken};
+use crate::registry::usage::Ledger;
 use crate::registry::*;
 use crate::store::backend::{Backend as _, Direction};
 use crate::store::memory::MemoryBackend;
@@ -27,6 +29,8 @@ use crate::store::record::LoggedEvent;
 use crate::store::{Condition, Wanted};
 use crate::validator::{Answer, Ask, Validator};
 
+/// Consumers that are kept in all.
+pub(crate) const MAX_CONSUMERS: usize = 3_000;
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// The whole service without its wire and its disk, at a time that the test sets. Marks are committed when the test says so.
@@ -81,18 +85,21 @@ impl World {
             let directory = follow::start(opened.store.reader(), Vec::new()).unwrap();
             let marks = Arc::new(Marks::default());
             let environment = Environment::parse("test").unwrap();
+            let counted = Arc::new(Usage::new(MAX_CONSUMERS));
             let validator = Validator::new(
                 directory.clone(),
                 keyring.clone(),
                 environment.clone(),
                 clock.clone(),
                 marks.clone(),
+                counted.clone(),
             );
             let registry = Registry {
                 store: opened.store,
                 directory,
                 keyring,
                 clock: clock.clone(),
+                usage: Arc::new(Ledger::new(counted, &*random)),
                 random,
                 environment,
             };

@@ -23,6 +23,8 @@ pub struct TokenFilter {
     pub name_prefix: String,
     /// The token's end lies before.
     pub expire_before: Option<Timestamp>,
+    /// It was made before, and not used since.
+    pub unused_since: Option<Timestamp>,
     /// Each label must be there with this value.
     pub labels: BTreeMap<String, String>,
 }
@@ -70,7 +72,10 @@ impl Registry {
             direction: Direction::Forward,
             limit,
         };
-        let rows = self.store.read(move |reader| read(reader, &wanted)).await?;
+        let mut rows = self.store.read(move |reader| read(reader, &wanted)).await?;
+        if let Some(since) = filter.unused_since {
+            self.drop_used(&mut rows, since).await?;
+        }
         let now = self.clock.now();
         let keep =
             |token: &Option<Token>| token.as_ref().is_some_and(|token| filter.wants(token, now));
@@ -80,10 +85,30 @@ impl Registry {
             next,
         })
     }
+
+    /// Leaves the tokens that were made before an instant and not used since.
+    async fn drop_used(
+        &self,
+        rows: &mut [(Key, Option<Token>)],
+        since: Timestamp,
+    ) -> Result<(), Error> {
+        let ids = rows
+            .iter()
+            .filter_map(|(_, token)| Some(token.as_ref()?.id));
+        let mut usage = self.usage_of(ids.collect()).await?.into_iter();
+        for (_, row) in rows {
+            let Some(token) = row else { continue };
+            let last_used = usage.next().and_then(|usage| usage.last_used);
+            if token.create_time.max(last_used.unwrap_or_default()) >= since {
+                *row = None;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The tokens that a page of the account's index points at, by their place in the index; `None` where one was deleted
-/// between the two reads.
+/// between the two reads, or is not wanted.
 fn read(reader: &Reader, wanted: &Wanted) -> Result<Vec<(Key, Option<Token>)>, StoreError> {
     let index = reader.scan::<Pointer>(wanted)?;
     let read = |(name, pointer): (Key, Result<Pointer, Corrupt>)| {

@@ -12,7 +12,7 @@ use crate::domain::rate::RateLimit;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Access, Token, TokenState};
-use crate::registry::{Call, Error, Kind, Registry, check_etag, notices, refused};
+use crate::registry::{Call, Error, Kind, Registry, check_etag, notices, refused, usage};
 use crate::store::record::Tally;
 use crate::store::{View, key};
 
@@ -229,11 +229,12 @@ fn apply(token: &mut Token, patch: &TokenPatch) {
     }
 }
 
-/// The token, the rows that find it, its slots, and its place in the account's count.
+/// The token, the rows that find it, what is known of its use, its slots, and its place in the account's count.
 fn remove(view: &mut View<'_>, token: &Token) -> Result<(), Error> {
     for digest in super::foreign_digests(token) {
         view.delete(key::import(&token.account, &digest))?;
     }
+    usage::forget(view, token.id)?;
     notices::forget(view, token.id)?;
     view.delete(key::token(token.id))?;
     view.delete(key::slots(token.id))?;

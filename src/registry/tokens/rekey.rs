@@ -11,11 +11,11 @@ use crate::domain::limits;
 use crate::domain::refusal::Refusal;
 use crate::domain::secret::{Place, Secret};
 use crate::domain::text;
-use crate::domain::time::Timestamp;
 use crate::domain::token::{Activation, Token};
 use crate::keyring::Keyring;
 use crate::random;
 use crate::registry::replay::Once;
+use crate::registry::usage::OldSecretInUse;
 use crate::registry::{Call, Error, Kind, Registry, check_enabled, check_etag, refused};
 use crate::store::View;
 
@@ -84,17 +84,43 @@ impl Registry {
         .await
     }
 
-    /// Ends the grace of every old secret now.
+    /// Ends the grace of every old secret now; if they were not used for some time, where that is asked for.
     pub async fn complete_rekey(
         &self,
         call: &Call,
         id: String,
         etag: String,
+        if_old_idle_for: Option<Duration>,
     ) -> Result<Token, Error> {
-        self.change_secrets(call, id, etag, EventKind::RekeyCompleted, |token, now| {
-            token.complete_rekey(now)
-        })
-        .await
+        let ledger = self.usage.clone();
+        let complete = move |view: &mut View<'_>, token: &mut Token| {
+            let (before, now) = (token.clone(), view.now());
+            token
+                .complete_rekey(now)
+                .map_err(|refusal| refused(refusal, "token", before.id.as_str()))?;
+            let Some(idle) = if_old_idle_for else {
+                return Ok(());
+            };
+            match ledger.old_secret_used(view, &before)? {
+                Some(last_used) if now.since(last_used) < idle => {
+                    Err(Error::OldSecretInUse(OldSecretInUse {
+                        token: before.id,
+                        last_used,
+                        consumers: Vec::new(),
+                    }))
+                }
+                _ => Ok(()),
+            }
+        };
+        let completed = self
+            .change_secrets(call, id, etag, EventKind::RekeyCompleted, complete)
+            .await;
+        match (completed, if_old_idle_for) {
+            (Err(Error::OldSecretInUse(in_use)), Some(idle)) => Err(Error::OldSecretInUse(
+                self.name_users(call, in_use, idle).await?,
+            )),
+            (completed, _) => completed,
+        }
     }
 
     /// Drops the pending secret, and keeps the current one.
@@ -104,10 +130,12 @@ impl Registry {
         id: String,
         etag: String,
     ) -> Result<Token, Error> {
-        self.change_secrets(call, id, etag, EventKind::RekeyCancelled, |token, now| {
-            token.cancel_rekey(now)
-        })
-        .await
+        let cancel = |view: &mut View<'_>, token: &mut Token| {
+            let cancelled = token.cancel_rekey(view.now());
+            cancelled.map_err(|refusal| refused(refusal, "token", token.id.as_str()))
+        };
+        self.change_secrets(call, id, etag, EventKind::RekeyCancelled, cancel)
+            .await
     }
 
     async fn change_secrets(
@@ -116,16 +144,15 @@ impl Registry {
         id: String,
         etag: String,
         event: EventKind,
-        change: fn(&mut Token, Timestamp) -> Result<(), Refusal>,
+        mut change: impl FnMut(&mut View<'_>, &mut Token) -> Result<(), Error> + Send + 'static,
     ) -> Result<Token, Error> {
         let call = call.clone();
         self.commit(move |view| {
             let (mut token, account) = token(view, &call, &id)?;
             check_etag(&etag, &token.etag(), "token", &id)?;
             let before = token.clone();
-            let now = view.now();
-            change(&mut token, now).map_err(|refusal| refused(refusal, "token", &id))?;
-            token.touch(now);
+            change(view, &mut token)?;
+            token.touch(view.now());
             put(view, Some(&before), &token)?;
             view.log(call.event(event, &account.id, &id));
             Ok(token)

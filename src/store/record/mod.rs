@@ -7,11 +7,13 @@ pub mod log;
 mod notice;
 mod slots;
 mod token;
+mod usage;
 
 use prost::Message;
 
 pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 pub use slots::{Holder, Node, Slots};
+pub use usage::{AccountUsage, UsageSave};
 
 /// The generated types of what is on disk.
 #[allow(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::usage::{Consumer, Days, TokenUsage};
 
 mod any;
 mod samples;
@@ -45,6 +46,11 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("event.bin", &event());
     reads("checkpoint.bin", &checkpoint());
     reads("replay.bin", &replay());
+    reads("usage.bin", &usage());
+    reads("account-usage.bin", &AccountUsage(usage().today));
+    reads("usage-history.bin", &usage_history());
+    reads("consumer.bin", &consumer());
+    reads("usage-save.bin", &usage_save());
     reads("head.bin", &head());
 }
 
@@ -93,6 +99,11 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("event.bin", event().encode()),
         ("checkpoint.bin", checkpoint().encode()),
         ("replay.bin", replay().encode()),
+        ("usage.bin", usage().encode()),
+        ("account-usage.bin", AccountUsage(usage().today).encode()),
+        ("usage-history.bin", usage_history().encode()),
+        ("consumer.bin", consumer().encode()),
+        ("usage-save.bin", usage_save().encode()),
         ("head.bin", head().encode()),
     ]
 }
@@ -166,6 +177,8 @@ proptest! {
         let _ = crate::domain::role::Role::decode(&bytes);
         let _ = (Head::decode(&bytes), Replay::decode(&bytes), LoggedEvent::decode(&bytes));
         let _ = (Tally::decode(&bytes), Pointer::decode(&bytes), Checkpoint::decode(&bytes));
+        let _ = (TokenUsage::decode(&bytes), AccountUsage::decode(&bytes), Days::decode(&bytes));
+        let _ = (Consumer::decode(&bytes), UsageSave::decode(&bytes));
         let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }

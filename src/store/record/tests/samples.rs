@@ -12,11 +12,14 @@ use crate::domain::principal::{Principal, PrincipalState};
 use crate::domain::rate::RateLimit;
 use crate::domain::role::Role;
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::{Access, Token};
+use crate::domain::usage::{Consumer, Counts, Days, SecretUse, Today, TokenUsage};
 use crate::store::backend::Revision;
 use crate::store::record::log::ChainEnd;
-use crate::store::record::{Checkpoint, Head, Holder, KeyCheck, LoggedEvent, Node, Replay, Slots};
+use crate::store::record::{
+    Checkpoint, Head, Holder, KeyCheck, LoggedEvent, Node, Replay, Slots, UsageSave,
+};
 use crate::store::seal::Sum;
 
 const TIME: Timestamp = Timestamp::from_millis(1_800_000_000_123);
@@ -250,6 +253,52 @@ pub(super) fn replay() -> Replay {
         subject: vec![1, 2, 3],
         sealed_secret: vec![9; 60],
         key: KeyId(2),
+    }
+}
+
+pub(super) fn usage() -> TokenUsage {
+    TokenUsage {
+        today: Today {
+            day: Day::of(TIME),
+            counts: Counts {
+                allowed: 2_500,
+                denied: 3,
+            },
+        },
+        last_used: Some(TIME),
+        secrets: vec![SecretUse {
+            version: 2,
+            day: Day::of(TIME),
+            calls: 2_400,
+            last_used: TIME,
+        }],
+        exercised: ["dispatch".to_owned(), "tables/*:read".to_owned()].into(),
+        consumers: 4,
+    }
+}
+
+pub(super) fn usage_history() -> Days {
+    let (today, counts) = (Day::of(TIME), usage().today.counts);
+    [(today.before(89), counts), (today.before(1), counts)]
+        .into_iter()
+        .collect()
+}
+
+pub(super) fn consumer() -> Consumer {
+    Consumer {
+        first_seen: TIME,
+        last_seen: TIME.after(Duration::from_secs(60)),
+        day: Day::of(TIME),
+        calls: 12,
+        version: 2,
+        old_used: Some(TIME),
+    }
+}
+
+pub(super) fn usage_save() -> UsageSave {
+    UsageSave {
+        sequence: 7,
+        time: TIME,
     }
 }
 
