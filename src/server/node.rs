@@ -143,9 +143,6 @@ impl Node {
                 routes
             }
         };
-        // The first operator's token is there as soon as its file is.
-        let opened = self.store.reader().revision();
-        self.desk.registry.directory.reached(opened).await;
         health.set_ready(true);
         let served = serve(
             listeners,

@@ -1,5 +1,8 @@
 //! Application keys (preset `application-keys`), sentence by sentence as the design has them.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward::api::proto::validate_credentials_request::Presented;
@@ -7,6 +10,7 @@ use keyward::api::proto::{
     Access, CreateTokenRequest, DenyReason, HoldConnectionRequest, IdAndSecret, ListTokensRequest,
     RekeyRequest, Token, ValidateCredentialsRequest,
 };
+use keyward::clock::Clock as _;
 use keyward::domain::time::Timestamp;
 use tonic::Code;
 
@@ -280,5 +284,60 @@ async fn each_key_has_three_concurrent_connections() {
         assert_eq!(answer, Err(DenyReason::Inactive), "the holder is told");
         assert!(stream.message().await.unwrap().is_none(), "and it ends");
     }
+    world.server.stop().await;
+}
+
+/// *a page with the account's call count and remaining balance, and each key's name, id, call count and last call time.*
+#[tokio::test]
+async fn a_page_has_the_accounts_count_and_balance_and_each_keys_name_id_count_and_last_call() {
+    let world = World::new().await;
+    let keys = [
+        world.key("one").await,
+        world.key("two").await,
+        world.key("unused").await,
+    ];
+    let mut last = [None, None, None];
+    for (place, calls) in [(0, 3), (1, 5), (0, 4)] {
+        world.home.clock.advance(Duration::from_millis(1_500));
+        for _ in 0..calls {
+            assert_eq!(world.header(&keys[place].basic).await, ALLOW);
+        }
+        last[place] = Some(wire(world.home.clock.now()));
+    }
+    let wrong = about_to(&keys[1].text, "anything", "read");
+    world.operator.validate(wrong).await;
+    last[1] = Some(wire(world.home.clock.now()));
+
+    let page = world.operator.page("acme").await;
+    assert_eq!((page.calls_today, page.limit), (13, Some(2_500)));
+    assert_eq!(
+        (page.remaining, page.reset_time),
+        (2_487, Some(wire(MIDNIGHT)))
+    );
+    let shown: BTreeMap<_, _> = page
+        .tokens
+        .into_iter()
+        .map(|key| {
+            (
+                key.name,
+                (key.token_id, key.calls_today, key.last_used_time),
+            )
+        })
+        .collect();
+    let wanted = ["one", "two", "unused"].into_iter().zip([7, 6, 0]);
+    let wanted = wanted.zip(keys.iter().zip(last));
+    let wanted: BTreeMap<_, _> = wanted
+        .map(|((name, calls), (key, last))| (name.to_owned(), (key.id.clone(), calls, last)))
+        .collect();
+    assert_eq!(shown, wanted);
+
+    world.home.clock.set(MIDNIGHT);
+    let page = world.operator.page("acme").await;
+    assert_eq!(
+        (page.calls_today, page.remaining),
+        (0, 2_500),
+        "both at 00:00 UTC"
+    );
+    assert!(page.tokens.iter().all(|key| key.calls_today == 0));
     world.server.stop().await;
 }

@@ -3,20 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use keyward::api::proto::create_token_request::Expiry;
 use keyward::api::proto::{
-    Activation, CompleteRekeyRequest, CreateTokenRequest, DenyReason, ListTokensRequest,
-    PrincipalState, RekeyRequest, SecretState, TokenState, ValidateCredentialsRequest,
-    ValidateCredentialsResponse,
+    Activation, CompleteRekeyRequest, CreateTokenRequest, DeactivateTokenRequest, DenyReason,
+    ListTokensRequest, PrincipalState, RekeyRequest, SecretState, TokenState,
+    ValidateCredentialsRequest, ValidateCredentialsResponse,
 };
+use keyward::clock::Clock as _;
 use keyward::domain::time::Timestamp;
 use tokio::task::JoinSet;
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
-use crate::harness::{ALLOW, Client, Home, Server, decision, eventually, presenting};
+use crate::harness::{
+    ALLOW, Client, Home, Server, decision, error, eventually, presenting, refused, wire,
+};
 
 /// 2027-01-16 00:00 UTC, as the date begins on which tests' tokens end.
 const MIDNIGHT: Timestamp = Timestamp::from_millis(1_800_057_600_000);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 fn integration(name: &str) -> CreateTokenRequest {
     CreateTokenRequest {
@@ -265,5 +273,119 @@ async fn a_rotation_denies_nobody_at_any_moment() {
         assert_eq!(operator.decide(old).await, Err(DenyReason::Superseded));
     }
     assert_eq!(operator.decide(&third).await, ALLOW);
+    server.stop().await;
+}
+
+/// *knowing which consumers depend on a token before it is turned off;*
+#[tokio::test]
+async fn consumers_are_known_before_a_token_is_turned_off() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    operator.account("acme", "standard").await;
+    let made = operator.token("acme", "shared").await;
+    let (id, old) = (made.token.unwrap().id, made.secret);
+    let used_by = async |text: &str, consumer: &str| {
+        let request = ValidateCredentialsRequest {
+            consumer: consumer.into(),
+            ..presenting(text)
+        };
+        assert_eq!(decision(&operator.validate(request).await), ALLOW);
+    };
+    used_by(&old, "yesterday's").await;
+    home.clock.advance(DAY + HOUR);
+    let try_it = DeactivateTokenRequest {
+        token_id: id.clone(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let mut credentials = operator.credentials.clone();
+    let mut tried = async || {
+        let tried = credentials.deactivate_token(try_it.clone()).await;
+        let mut names: Vec<_> = tried
+            .unwrap()
+            .into_inner()
+            .consumers
+            .into_iter()
+            .map(|consumer| consumer.name)
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    assert!(tried().await.is_empty(), "of the last day");
+    used_by(&old, "billing").await;
+    used_by(&old, "reports").await;
+    assert_eq!(tried().await, ["billing", "reports"]);
+    assert_eq!(operator.decide(&old).await, ALLOW, "nothing was done");
+
+    // Before the old secret is turned off, too.
+    let new = operator.rekey(&id).await.unwrap().secret;
+    used_by(&new, "billing").await;
+    let complete = CompleteRekeyRequest {
+        token_id: id.clone(),
+        if_old_idle_for: Some(prost_types::Duration {
+            seconds: 3_600,
+            nanos: 0,
+        }),
+        ..Default::default()
+    };
+    let mut credentials = operator.credentials.clone();
+    home.clock.advance(2 * HOUR);
+    used_by(&old, "reports").await;
+    let refusal = credentials
+        .complete_rekey(complete.clone())
+        .await
+        .unwrap_err();
+    let violations = refusal
+        .get_details_precondition_failure()
+        .unwrap()
+        .violations;
+    let told = format!("{violations:?}");
+    assert!(
+        told.contains("reports") && !told.contains("billing"),
+        "{told}"
+    );
+    assert_eq!(
+        refused::<()>(Err(refusal)),
+        error(Code::FailedPrecondition, "OLD_SECRET_IN_USE")
+    );
+    used_by(&new, "reports").await;
+    home.clock.advance(HOUR);
+    credentials.complete_rekey(complete).await.unwrap();
+    assert_eq!(operator.decide(&old).await, Err(DenyReason::Superseded));
+    assert_eq!(operator.decide(&new).await, ALLOW);
+    server.stop().await;
+}
+
+/// *unused credentials found and removed.*
+#[tokio::test]
+async fn unused_credentials_are_found_and_removed() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    operator.account("acme", "standard").await;
+    let mut made = BTreeMap::new();
+    for name in ["busy", "idle", "never"] {
+        let token = operator.token("acme", name).await;
+        made.insert(name, (token.token.unwrap().id, token.secret));
+    }
+    assert_eq!(operator.decide(&made["idle"].1).await, ALLOW);
+    home.clock.advance(30 * DAY);
+    let since = home.clock.now();
+    home.clock.advance(HOUR);
+    assert_eq!(operator.decide(&made["busy"].1).await, ALLOW);
+    operator.token("acme", "new").await;
+    let unused = ListTokensRequest {
+        account_id: "acme".into(),
+        unused_since: Some(wire(since)),
+        ..Default::default()
+    };
+    assert_eq!(operator.listed(unused.clone()).await, ["idle", "never"]);
+    for name in ["idle", "never"] {
+        operator.deactivate(&made[name].0).await;
+        operator.delete(&made[name].0).await.unwrap();
+    }
+    assert!(operator.listed(unused).await.is_empty());
+    assert_eq!(operator.decide(&made["busy"].1).await, ALLOW);
     server.stop().await;
 }

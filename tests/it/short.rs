@@ -8,9 +8,9 @@
 use keyward::api::proto::{
     Account, AccountPolicy, CreateAccountKeyRequest, CreatePrincipalRequest, CreateRoleRequest,
     CreateTokenRequest, DeleteTokenRequest, Event, EventType, GetAccountRequest, GetTokenRequest,
-    ListTokensRequest, Permission, Principal, PrincipalState, ReactivateTokenRequest, RekeyRequest,
-    RekeyResponse, Token, UpdateAccountRequest, UpdatePrincipalRequest, UpdateTokenRequest,
-    ValidateCredentialsRequest,
+    GetUsageRequest, GetUsageResponse, ListTokensRequest, Permission, Principal, PrincipalState,
+    ReactivateTokenRequest, RekeyRequest, RekeyResponse, Token, UpdateAccountRequest,
+    UpdatePrincipalRequest, UpdateTokenRequest, ValidateCredentialsRequest,
 };
 use prost_types::FieldMask;
 use tonic::Status;
@@ -182,6 +182,16 @@ impl Client {
         };
         let made = self.directory.clone().create_account_key(request).await?;
         Ok(made.into_inner().account.unwrap().account_key)
+    }
+
+    /// An account's day, and that of each of its tokens.
+    pub(crate) async fn page(&self, account: &str) -> GetUsageResponse {
+        let request = GetUsageRequest {
+            account_id: account.into(),
+            ..Default::default()
+        };
+        let page = self.usage.clone().get_usage(request).await;
+        page.unwrap().into_inner()
     }
 
     /// Events about a token and so on, of one type, the oldest first.

@@ -126,7 +126,18 @@ def metered(w):
 @rule("a page with the account's call count and remaining balance, and each key's name, id, call count and last call time.")
 def page(w):
     account = w.account(PRESET)
-    keys = {key.id: key for key in (w.token(account, name=f"key {number}") for number in range(3))}
-    listed = {token.id: token.name for token in w.listed(w.op.ListTokens, "tokens", account_id=account)}
-    w.equal("each key's name and id are listed", listed, {key.id: key.token.name for key in keys.values()})
-    w.not_run("counts, balance, last call time", "usage comes with a later issue")
+    if not w.daylight():
+        return w.not_run("counts", "the day ends while they would be counted")
+    keys = [w.token(account, name=f"key {number}") for number in range(3)]
+    w.need(w.validate(keys[0].secret, cost=3))
+    w.need(w.validate(keys[1].secret))
+    last = now()
+    w.denied("a denial", w.validate(keys[1].secret, account_key="wrong"), "ACCOUNT_KEY_MISMATCH")
+    page = w.need(w.op.GetUsage(account_id=account, days=1))
+    w.equal("the account's call count", page.calls_today, 4)
+    w.equal("its limit and balance", (page.limit, page.remaining), (2_500, 2_496))
+    shown = {key.token_id: (key.name, key.calls_today) for key in page.tokens}
+    w.equal("each key's name, id and call count", shown, {key.id: (key.token.name, count) for key, count in zip(keys, (3, 1, 0))})
+    used = {key.token_id: instant(key.last_used_time) for key in page.tokens if key.HasField("last_used_time")}
+    w.check("its last call time", set(used) == {keys[0].id, keys[1].id} and all(abs(time - last) < span(seconds=5) for time in used.values()), used)
+    w.equal("the day: allowed and denied", [(day.date, day.allowed, day.denied) for day in page.days], [(last.date().isoformat(), 4, 1)])
