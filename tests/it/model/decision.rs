@@ -54,6 +54,11 @@ pub(super) fn decide(world: &mut World, t: usize, version: u32, question: Questi
         return Decided::deny(reason);
     }
     let mut decided = spend(world, t, question);
+    if decided.reason.is_none() && !question.dry_run {
+        let token = &mut world.tokens[t];
+        *token.calls.entry(now / DAY).or_default() += u64::from(question.cost.max(1));
+        token.last_used = Some(now);
+    }
     if let Place::Old { end } = place {
         decided.good_until = Some(world.tokens[t].end_of(end));
     }

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use super::calls::{Waste, answered};
 use super::changes::directory;
-use super::steps::Step;
+use super::steps::{DAY, Step};
 use super::token::{Place, Token};
 use super::wire::{account_id, at, principal_id, span, texts};
 use super::world::{Account, Outcome, World};
@@ -33,6 +33,8 @@ pub(super) struct Known {
     pub(super) keys: BTreeMap<usize, String>,
     /// By account and day.
     pub(super) waste: BTreeMap<(usize, i64), Waste>,
+    /// A crash may have taken the last second's usage with it.
+    pub(super) usage_lost: bool,
     /// The two have come apart where they may: nothing is compared any more.
     pub(super) apart: bool,
 }
@@ -119,6 +121,7 @@ impl Real {
             let own = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(&data, own).expect("it is ours");
             self.known.wasted(world);
+            self.known.usage_lost = true;
         }
         self.node = Some(self.runtime.block_on(start(&self.home)));
         self.compare(world);
@@ -218,6 +221,11 @@ impl Known {
             token.principal.map(principal_id).unwrap_or_default()
         );
         assert_eq!(shown.grants, texts(token.grants));
+        if !self.usage_lost {
+            let calls = token.calls.get(&(now / DAY)).copied();
+            assert_eq!(shown.calls_today, calls.unwrap_or_default());
+            assert_eq!(shown.last_used_time, token.last_used.map(at));
+        }
         let mut secrets: Vec<_> = shown
             .secrets
             .iter()

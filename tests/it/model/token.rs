@@ -1,5 +1,7 @@
 //! The reference's tokens: the life of their secrets.
 
+use std::collections::BTreeMap;
+
 use super::steps::{DAY, Granted, Make, Rate, Step, TokenChange};
 use super::world::World;
 
@@ -22,6 +24,9 @@ pub(super) struct Token {
     pub(super) rate: Option<Rate>,
     /// When its burst is whole again.
     pub(super) rate_used_until: i64,
+    /// Calls let in, by UTC day, and when the last one was.
+    pub(super) calls: BTreeMap<i64, u64>,
+    pub(super) last_used: Option<i64>,
     /// Secrets that were ever issued.
     pub(super) versions: u32,
     /// Those that are still known, the oldest first.
@@ -140,6 +145,8 @@ impl World {
                 networks: make.networks,
                 rate: make.rate,
                 rate_used_until: 0,
+                calls: BTreeMap::new(),
+                last_used: None,
                 versions: 1,
                 secrets: vec![Secret {
                     version: 1,
