@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 SERVICES = tuple(f"keyward.v1.{name}Service" for name in ("Credential", "Directory", "Event", "Usage"))
 CALL_SECONDS = 20
+# The disk was slow: nothing was decided, and the server asks to come again.
+WAITS = ("CALLS_NOT_LEASED", "SLOTS_NOT_LEASED")
 
 
 class Server:
@@ -72,18 +74,27 @@ class Client:
             request_serializer=lambda raw: raw,
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString if method else None,
         )
-        pending = rpc.future(payload, metadata=self.metadata, timeout=CALL_SECONDS)
+        send = lambda: rpc.future(payload, metadata=self.metadata, timeout=CALL_SECONDS)
+        pending = send()
 
         def finish():
-            try:
-                reply = Reply(self.server, name, message=pending.result())
-            except grpc.RpcError as error:
-                reply = Reply(self.server, name, error=error)
-            self.server.keep(reply)
+            reply = self.answer(name, pending)
+            for _ in range(20):
+                if reply.error_reason not in WAITS:
+                    break
+                reply = self.answer(name, send())
             return reply
 
         return finish
 
+
+    def answer(self, name, pending):
+        try:
+            reply = Reply(self.server, name, message=pending.result())
+        except grpc.RpcError as error:
+            reply = Reply(self.server, name, error=error)
+        self.server.keep(reply)
+        return reply
 
     def first(self, name, payload):
         """The first answer of a stream, which is left then."""
