@@ -4,11 +4,10 @@
 //! and compared with as many digests, dummies included.
 
 mod again;
+mod compare;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-
-use subtle::ConstantTimeEq as _;
 
 use crate::clock::Clock;
 use crate::directory::{Directory, Member};
@@ -22,14 +21,15 @@ use crate::domain::id::AccountId;
 use crate::domain::limits;
 use crate::domain::operator::Scope;
 use crate::domain::presented::{self, Claim, Presented};
-use crate::domain::secret::{Digest, KeyId, Secret, SecretState};
+use crate::domain::secret::{Digest, Secret, SecretState};
 use crate::domain::text::{self, Environment};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
-use crate::keyring::{self, KEYS, Key, Keyring};
+use crate::keyring::{self, Keyring};
 use crate::marks::{Mark, Marks, Misuse};
 use crate::meter::usage::{Usage, Used};
 use crate::store::backend::Revision;
+use compare::{Candidate, Digests};
 
 /// Decides on presented credentials.
 #[derive(Debug)]
@@ -344,66 +344,6 @@ impl Validator {
 /// In Basic an imported text goes with its own user name, or with its token's id.
 fn is_named(token: &Token, name: &str) -> bool {
     token.foreign_id.as_deref() == Some(name) || token.id.as_str() == name
-}
-
-/// A token that the text may belong to, and the text's digests.
-struct Candidate {
-    token: Option<Arc<Token>>,
-    digests: Digests,
-    foreign: bool,
-}
-
-impl Candidate {
-    /// The secret that the text is; the same comparisons are made where there is none, and no token.
-    fn matching_slot(&self, now: Timestamp) -> Option<usize> {
-        const DUMMY: Digest = Digest::new([0; Digest::LENGTH]);
-        let secrets = self.token.as_ref().map_or(&[][..], |token| &token.secrets);
-        let mut matching = None;
-        for slot in 0..limits::SECRETS_OF_TOKEN {
-            let secret = secrets.get(slot);
-            let kept = secret.map_or(&DUMMY, |secret| &secret.digest);
-            for (key, digest) in self.digests.iter() {
-                #[cfg(test)]
-                compared::count();
-                let equal = bool::from(kept.ct_eq(digest));
-                let is_it = |secret: &Secret| secret.key == key && secret.foreign == self.foreign;
-                if equal & secret.is_some_and(is_it) {
-                    matching = Some(slot);
-                }
-            }
-        }
-        matching.filter(|&slot| secrets[slot].state(now).is_some())
-    }
-}
-
-/// How many digests a test's thread has compared.
-#[cfg(test)]
-mod compared {
-    thread_local!(pub(super) static COUNT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
-
-    pub(super) fn count() {
-        COUNT.with(|count| count.set(count.get() + 1));
-    }
-}
-
-/// A text's digest under each loaded key, the current one first.
-struct Digests([Option<(KeyId, Digest)>; KEYS]);
-
-impl Digests {
-    fn under_each(keyring: &Keyring, digest: impl Fn(&Key) -> Digest) -> Self {
-        let mut keys = keyring.keys().iter();
-        Self(std::array::from_fn(|_| {
-            keys.next().map(|key| (key.id(), digest(key)))
-        }))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (KeyId, &Digest)> {
-        self.0.iter().flatten().map(|(key, digest)| (*key, digest))
-    }
-
-    fn current(&self) -> Digest {
-        self.0[0].map_or(Digest::new([0; Digest::LENGTH]), |(_, digest)| digest)
-    }
 }
 
 #[cfg(test)]

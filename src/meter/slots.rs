@@ -203,7 +203,9 @@ impl Slots {
     /// Whether the store may say that this node has slots that it does not hold.
     #[must_use]
     pub fn has_surplus(&self) -> bool {
-        !self.lock().surplus.is_empty()
+        let state = self.lock();
+        let mut ledgers = state.ledgers.values();
+        ledgers.any(|ledger| ledger.row > ledger.held)
     }
 
     /// What of that is to be said to the store, for so many tokens at the most. They are not handed out any more.

@@ -334,9 +334,9 @@ async fn the_work_is_the_same_whether_there_is_a_token_or_not() {
             scope: &acme,
             ..ask(presented)
         };
-        let before = compared::COUNT.with(std::cell::Cell::get);
+        let before = compare::compared::COUNT.with(std::cell::Cell::get);
         let _ = world.validate(&asked);
-        compared::COUNT.with(std::cell::Cell::get) - before
+        compare::compared::COUNT.with(std::cell::Cell::get) - before
     });
     assert_eq!(
         compared,

@@ -1,0 +1,72 @@
+//! The comparison of a presented text with what is kept: the same work whatever is presented, whether or not there is such a token.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq as _;
+
+use crate::domain::limits;
+use crate::domain::secret::{Digest, KeyId, Secret};
+use crate::domain::time::Timestamp;
+use crate::domain::token::Token;
+use crate::keyring::{KEYS, Key, Keyring};
+
+/// A token that the text may belong to, and the text's digests.
+pub(super) struct Candidate {
+    pub(super) token: Option<Arc<Token>>,
+    pub(super) digests: Digests,
+    /// An imported one.
+    pub(super) foreign: bool,
+}
+
+impl Candidate {
+    /// The secret that the text is; the same comparisons are made where there is none, and no token.
+    pub(super) fn matching_slot(&self, now: Timestamp) -> Option<usize> {
+        const DUMMY: Digest = Digest::new([0; Digest::LENGTH]);
+        let secrets = self.token.as_ref().map_or(&[][..], |token| &token.secrets);
+        let mut matching = None;
+        for slot in 0..limits::SECRETS_OF_TOKEN {
+            let secret = secrets.get(slot);
+            let kept = secret.map_or(&DUMMY, |secret| &secret.digest);
+            for (key, digest) in self.digests.iter() {
+                #[cfg(test)]
+                compared::count();
+                let equal = bool::from(kept.ct_eq(digest));
+                let is_it = |secret: &Secret| secret.key == key && secret.foreign == self.foreign;
+                if equal & secret.is_some_and(is_it) {
+                    matching = Some(slot);
+                }
+            }
+        }
+        matching.filter(|&slot| secrets[slot].state(now).is_some())
+    }
+}
+
+/// A text's digest under each loaded key, the current one first.
+pub(super) struct Digests([Option<(KeyId, Digest)>; KEYS]);
+
+impl Digests {
+    pub(super) fn under_each(keyring: &Keyring, digest: impl Fn(&Key) -> Digest) -> Self {
+        let mut keys = keyring.keys().iter();
+        Self(std::array::from_fn(|_| {
+            keys.next().map(|key| (key.id(), digest(key)))
+        }))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (KeyId, &Digest)> {
+        self.0.iter().flatten().map(|(key, digest)| (*key, digest))
+    }
+
+    pub(super) fn current(&self) -> Digest {
+        self.0[0].map_or(Digest::new([0; Digest::LENGTH]), |(_, digest)| digest)
+    }
+}
+
+/// How many digests a test's thread has compared.
+#[cfg(test)]
+pub(super) mod compared {
+    thread_local!(pub(in crate::validator) static COUNT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+
+    pub(super) fn count() {
+        COUNT.with(|count| count.set(count.get() + 1));
+    }
+}
