@@ -274,6 +274,24 @@ fn what_only_the_store_knows_is_not_decided() {
 }
 
 #[test]
+fn a_dry_run_that_another_rule_decides_does_not_say_that_an_unknown_charge_is_broken() {
+    for (reason, break_rule) in BREAKS {
+        let mut case = case();
+        break_rule(&mut case);
+        let mut purse = Purse {
+            unknown: Some(Charge::Quota),
+            ..Purse::default()
+        };
+        let (_, steps) =
+            case.ask(|found, question| explain(found, question, NOW, &mut purse).unwrap());
+        let broken = steps
+            .iter()
+            .filter(|step| !step.passed && step.rule == Charge::Quota.name());
+        assert_eq!(broken.count(), 0, "{reason:?}");
+    }
+}
+
+#[test]
 fn a_wrong_account_key_is_a_mismatch_even_where_none_is_required() {
     let mut case = case();
     case.account.policy.require_account_key = false;

@@ -26,6 +26,8 @@ pub(super) struct Misuses {
     told: HashMap<Marked, Told>,
     /// When the first of the uses that are held back can be told.
     due: Option<Duration>,
+    /// There is no room before, and nothing is looked through for some.
+    full_until: Duration,
 }
 
 #[derive(Debug)]
@@ -109,9 +111,11 @@ impl Misuses {
 
     /// Is there room to remember one more? Secrets of which there is nothing to tell any more make some.
     fn has_room(&mut self, now: Duration) -> bool {
-        if self.told.len() >= REMEMBERED {
+        if self.told.len() >= REMEMBERED && now >= self.full_until {
             self.told
                 .retain(|_, told| now < told.until || told.held_back.is_some());
+            let ends = self.told.values().map(|told| told.until);
+            self.full_until = ends.min().unwrap_or_default();
         }
         self.told.len() < REMEMBERED
     }
@@ -184,6 +188,10 @@ mod tests {
         }
         let more = marked(REMEMBERED);
         assert_eq!(misuses.seen(more, one("a"), ZERO), None);
+        assert_eq!(
+            misuses.full_until, TELL_EVERY,
+            "all are looked through once, not at every use"
+        );
         misuses.seen(marked(0), one("b"), ZERO);
         assert!(misuses.seen(more, one("a"), TELL_EVERY).is_some());
         assert_eq!(misuses.told.len(), 2, "what is held back is kept");

@@ -47,10 +47,14 @@ pub struct Figures {
 pub struct Request {
     pub account: AccountId,
     pub day: Day,
+    /// The account's limit, as whoever asked knew it.
+    limit: u64,
     /// Calls in hand when it was made; there may be fewer by now.
     in_hand: u64,
     /// What the call that waits costs; 0 where none waits.
     need: u64,
+    /// Calls that were leased for one that has gone away. They are not in hand any more: the store is to have them back.
+    pub give_back: u64,
 }
 
 /// A lease as the store has it.
@@ -108,7 +112,9 @@ struct Settled {
 #[derive(Debug, Default)]
 struct State {
     day: Day,
-    /// Calls of the day leased by anybody, as of this node's last lease; `None` before the first.
+    /// The account's limit at the last call.
+    limit: u64,
+    /// Calls of the day leased by anybody, as of this node's last lease; `None` before the first, and once the limit was lowered.
     taken: Option<u64>,
     in_hand: u64,
     /// The store has been asked for a lease.
@@ -148,7 +154,8 @@ impl Quotas {
         self.ask(account, limit, cost, now, true)
     }
 
-    /// What `spend` would say.
+    /// What `spend` would say, as far as this node knows. It leases nothing for the call: whoever only looks would have the whole
+    /// day in hand, for a crash to waste and no other node to use.
     pub fn peek(
         &self,
         account: &AccountId,
@@ -200,10 +207,19 @@ impl Quotas {
         if let Some(lease) = lease
             && state.day == request.day
         {
-            state.taken = Some(lease.taken);
             state.in_hand += lease.calls;
+            // Who asked under a higher limit may have been answered before others leased as much as that one allowed.
+            if request.limit <= state.limit {
+                state.taken = Some(lease.taken);
+            }
         }
+        // Whoever waited for a costly call may have gone away. Whoever waits now is told below, and is not taken from.
+        let waits = ledger.settled.receiver_count() > 0;
+        let left_over = (!waits).then(|| state.leave_over(request)).flatten();
         drop(state);
+        if let Some(request) = left_over {
+            self.want(request);
+        }
         ledger.settled.send_modify(|settled| {
             settled.times += 1;
             settled.failed = lease.is_none();
@@ -240,19 +256,22 @@ impl Quotas {
         };
         let mut state = ledger.lock();
         state.turn(now);
+        state.come_under(limit);
         let spent = state.spend(limit, cost, now, take);
-        let need = if spent == Spent::Unknown { cost } else { 0 };
-        let wanted = (need > 0 || state.runs_low(limit)) && !state.asked;
+        let unknown = spent == Spent::Unknown;
+        let wanted = (unknown || state.runs_low(limit)) && !state.asked;
         let request = wanted.then(|| {
             state.asked = true;
             Request {
                 account: account.clone(),
                 day: state.day,
+                limit,
                 in_hand: state.in_hand,
-                need,
+                need: if unknown && take { cost } else { 0 },
+                give_back: 0,
             }
         });
-        let answered = (spent == Spent::Unknown).then(|| {
+        let answered = unknown.then(|| {
             let heard = ledger.settled.subscribe();
             let seen = heard.borrow().times;
             Answered { heard, seen }
@@ -260,10 +279,14 @@ impl Quotas {
         let figures = state.figures(limit);
         drop(state);
         if let Some(request) = request {
-            self.queue().requests.push_back(request);
-            self.filled.notify_one();
+            self.want(request);
         }
         (spent, figures, answered)
+    }
+
+    fn want(&self, request: Request) {
+        self.queue().requests.push_back(request);
+        self.filled.notify_one();
     }
 
     fn ledger(&self, account: &AccountId) -> Option<Arc<Ledger>> {
@@ -295,6 +318,14 @@ impl State {
         }
     }
 
+    /// Under a lower limit the calls in hand may be too many: others have leased since, up to the limit of then.
+    fn come_under(&mut self, limit: u64) {
+        if limit < self.limit {
+            self.taken = None;
+        }
+        self.limit = limit;
+    }
+
     fn spend(&mut self, limit: u64, cost: u64, now: Timestamp, take: bool) -> Spent {
         let refused = Spent::Refused {
             retry_after: Some(self.day.end().since(now)),
@@ -305,14 +336,33 @@ impl State {
         match self.taken {
             None => Spent::Unknown,
             Some(taken) if limit.saturating_sub(taken - self.in_hand) < cost => refused,
+            Some(_) if !take => Spent::Paid,
             Some(_) if self.in_hand < cost => Spent::Unknown,
             Some(_) => {
-                if take {
-                    self.in_hand -= cost;
-                }
+                self.in_hand -= cost;
                 Spent::Paid
             }
         }
+    }
+
+    /// Takes out of hand what is more than may be in it, after a request; a request that gives it back. Until it is settled,
+    /// what is left of the day is not known.
+    fn leave_over(&mut self, settled: &Request) -> Option<Request> {
+        let most = most_in_hand(settled.limit);
+        let give_back = self.in_hand.saturating_sub(most);
+        (give_back > 0).then(|| {
+            self.in_hand = most;
+            self.taken = None;
+            self.asked = true;
+            Request {
+                account: settled.account.clone(),
+                day: self.day,
+                limit: settled.limit,
+                in_hand: most,
+                need: 0,
+                give_back,
+            }
+        })
     }
 
     /// The next lease is fetched before the last one has run out.

@@ -19,6 +19,7 @@ impl Kept {
         let requests: Vec<Request> = quotas.queue().requests.drain(..).collect();
         for request in &requests {
             let taken = self.0.entry(request.day).or_default();
+            *taken -= request.give_back;
             let calls = request.size(limit, *taken);
             *taken += calls;
             quotas.settle(
@@ -35,7 +36,7 @@ impl Kept {
     /// One call, with the store's answers as it needs them.
     fn call(&mut self, quotas: &Quotas, limit: u64, cost: u64, now: Timestamp) -> Spent {
         loop {
-            let (spent, _, _) = quotas.spend(&account(), limit, cost, now);
+            let (spent, _, _waits) = quotas.spend(&account(), limit, cost, now);
             if spent != Spent::Unknown {
                 return spent;
             }
@@ -122,6 +123,53 @@ fn looking_takes_nothing() {
 }
 
 #[test]
+fn looking_leases_nothing_for_the_call_whatever_it_would_cost() {
+    for before in [0, 20] {
+        let (quotas, mut kept) = (Quotas::default(), Kept::default());
+        assert_eq!(
+            (0..before)
+                .filter(|_| kept.call(&quotas, LIMIT, 1, NOON) != Spent::Paid)
+                .count(),
+            0
+        );
+        let spent = loop {
+            match quotas.peek(&account(), LIMIT, LIMIT - before, NOON).0 {
+                Spent::Unknown => assert!(kept.answer(&quotas, LIMIT) > 0, "somebody was asked"),
+                spent => break spent,
+            }
+        };
+        kept.answer(&quotas, LIMIT);
+        assert_eq!(spent, Spent::Paid, "after {before}");
+        let wasted = kept.0[&Day::of(NOON)] - before;
+        assert!(wasted <= most_in_hand(LIMIT), "{wasted} after {before}");
+    }
+}
+
+#[test]
+fn what_was_leased_for_a_call_that_has_gone_away_is_given_back() {
+    for gone in [true, false] {
+        let (quotas, mut kept) = (Quotas::default(), Kept::default());
+        let (spent, _, waits) = quotas.spend(&account(), LIMIT, LIMIT, NOON);
+        assert_eq!(spent, Spent::Unknown);
+        let waits = waits.filter(|_| !gone);
+        kept.answer(&quotas, LIMIT);
+        let (meanwhile, _, _) = quotas.spend(&account(), LIMIT, LIMIT / 2, NOON);
+        let expected = if gone { Spent::Unknown } else { Spent::Paid };
+        assert_eq!(meanwhile, expected, "never refused, gone: {gone}");
+        kept.answer(&quotas, LIMIT);
+        let leased = kept.0[&Day::of(NOON)];
+        drop(waits);
+        let (leases, rest) = if gone {
+            (most_in_hand(LIMIT), LIMIT)
+        } else {
+            (LIMIT, LIMIT / 2)
+        };
+        assert_eq!(leased, leases, "gone: {gone}");
+        assert_eq!(kept.admitted(&quotas, LIMIT, 1, NOON), rest);
+    }
+}
+
+#[test]
 fn no_more_is_in_hand_than_a_crash_may_waste() {
     for (limit, most) in [(1, 8), (800, 8), (899, 8), (900, 9), (LIMIT, 25)] {
         assert_eq!(most_in_hand(limit), most);
@@ -140,8 +188,10 @@ fn a_lease_shrinks_with_the_rest_of_the_day() {
     let request = |in_hand, need| Request {
         account: account(),
         day: Day::default(),
+        limit: LIMIT,
         in_hand,
         need,
+        give_back: 0,
     };
     let table = [
         ((0, 1), 0, 25),
@@ -179,6 +229,41 @@ fn a_changed_limit_binds_the_next_call_and_what_was_admitted_stands() {
         "from what is in hand"
     );
     assert_eq!(kept.admitted(&quotas, 200, 1, NOON), 140);
+}
+
+#[test]
+fn a_lowered_limit_is_kept_by_nodes_that_leased_under_the_higher_one() {
+    let mut kept = Kept::default();
+    let (one, other) = (Quotas::default(), Quotas::default());
+    assert_eq!(kept.call(&one, LIMIT, 1, NOON), Spent::Paid);
+    for _ in 0..30 {
+        assert_eq!(kept.call(&other, LIMIT, 1, NOON), Spent::Paid);
+    }
+    let after = kept.admitted(&one, 40, 1, NOON) + kept.admitted(&other, 40, 1, NOON);
+    assert!(31 + after <= 40, "{after} more than the 31 of before");
+}
+
+#[test]
+fn a_lease_that_was_asked_for_under_a_higher_limit_does_not_tell_what_the_lower_one_leaves() {
+    let mut kept = Kept::default();
+    let (one, other) = (Quotas::default(), Quotas::default());
+    assert_eq!(one.spend(&account(), LIMIT, 1, NOON).0, Spent::Unknown);
+    let request = one.queue().requests.pop_front().unwrap();
+    let calls = request.size(LIMIT, 0);
+    kept.0.insert(request.day, calls);
+    for _ in 0..30 {
+        assert_eq!(kept.call(&other, LIMIT, 1, NOON), Spent::Paid);
+    }
+    assert_eq!(one.spend(&account(), 40, 1, NOON).0, Spent::Unknown);
+    one.settle(
+        &request,
+        Some(Lease {
+            calls,
+            taken: calls,
+        }),
+    );
+    let after = kept.admitted(&one, 40, 1, NOON);
+    assert!(30 + after <= 40, "{after} more than the 30 of before");
 }
 
 #[test]

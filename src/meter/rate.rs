@@ -109,6 +109,10 @@ impl State {
         let Some(quota) = quota(limit) else {
             return never;
         };
+        // Beyond the burst the library's times would run over.
+        if cost > limit.burst.get() {
+            return never;
+        }
         let limiter = Limiter::new(quota, Kept(self.arrival.into()), At::default());
         limiter.clock().0.set(now);
         let cost = NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN);
@@ -240,6 +244,21 @@ mod tests {
         let never = Spent::Refused { retry_after: None };
         for cost in [6, u64::from(u32::MAX), u64::MAX] {
             assert_eq!(rates.spend(token(), limit, cost, NOW), never, "{cost}");
+        }
+    }
+
+    #[test]
+    fn no_cost_is_so_large_that_it_counts_as_a_small_one() {
+        let day = Duration::from_secs(86_400);
+        let never = Spent::Refused { retry_after: None };
+        for (per, burst) in [(day, 1), (day, 366), (SECOND * 5, 1)] {
+            let (rates, limit) = (Rates::default(), limit(1, per, burst));
+            let span = u128::from(u64::MAX) / per.as_nanos();
+            let costs = [1, 2].map(|times| u64::try_from(span * times + 2).unwrap());
+            for cost in costs.into_iter().chain([u64::from(u32::MAX)]) {
+                assert_eq!(rates.spend(token(), limit, cost, NOW), never, "{cost}");
+                assert_eq!(rates.peek(token(), limit, cost, NOW), never, "{cost}");
+            }
         }
     }
 

@@ -98,10 +98,11 @@ fn lease(view: &mut View<'_>, request: &Request) -> Result<Lease, Error> {
     let account: Option<Account> = view.get(&key::account(request.account.as_str()))?;
     let limit = account.and_then(|account| account.policy.daily_calls);
     let name = key::quota(request.day, &request.account);
-    let Tally(taken) = view.get(&name)?.unwrap_or_default();
-    let calls = limit.map_or(0, |limit| request.size(limit, taken));
-    let taken = taken + calls;
-    if calls > 0 {
+    let Tally(before) = view.get(&name)?.unwrap_or_default();
+    let kept = before.saturating_sub(request.give_back);
+    let calls = limit.map_or(0, |limit| request.size(limit, kept));
+    let taken = kept + calls;
+    if taken != before {
         view.put(name, &Tally(taken))?;
     }
     Ok(Lease { calls, taken })

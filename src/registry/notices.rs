@@ -45,8 +45,9 @@ pub(super) fn schedule(view: &mut View<'_>, token: &Token) -> Result<(), Error> 
     place(view, token.id, before, Some(told))
 }
 
-/// A deleted token's expiry is nobody's business.
+/// A deleted token's expiry is nobody's business any more; what came to be due before is told.
 pub(super) fn forget(view: &mut View<'_>, token: TokenId) -> Result<(), Error> {
+    tell(view, token)?;
     let before = view.get(&key::notice(token))?;
     place(view, token, before, None)
 }

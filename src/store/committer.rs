@@ -126,7 +126,8 @@ impl Committer {
         let mut rows = Rows::default();
         let mut head = Head {
             revision: self.head.revision.next(),
-            floor: self.clock.floor(),
+            // Another node that writes to the same store may be ahead: the floor is never lowered.
+            floor: self.clock.floor().max(self.head.floor),
             ..self.head.clone()
         };
         let mut place = 0;
@@ -317,6 +318,15 @@ mod tests {
             anchor: None,
             condition: watch::Sender::new(Condition::ReadOnly("a test".into())),
         }
+    }
+
+    #[test]
+    fn a_floor_that_somebody_else_has_raised_is_not_lowered() {
+        let mut committer = committer(1, false);
+        let ahead = committer.clock.now().after(Duration::from_secs(3_600));
+        committer.head.floor = ahead;
+        let (_, head) = committer.run_all(&mut []).unwrap();
+        assert_eq!(head.floor, ahead);
     }
 
     #[test]

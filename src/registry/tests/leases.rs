@@ -111,6 +111,21 @@ async fn a_crash_wastes_no_more_than_what_was_in_hand() {
     assert!(admitted >= LIMIT - 3 * most_in_hand(LIMIT), "{admitted}");
 }
 
+#[tokio::test]
+async fn a_costly_call_that_is_given_up_leaves_no_more_in_hand_than_a_crash_may_waste() {
+    let world = shop(LIMIT).await;
+    let (node, now) = (Node::over(&world.registry), world.now());
+    let shop = account_id("shop");
+    drop(node.quotas.spend(&shop, LIMIT, LIMIT, now));
+    node.quotas.close();
+    node.worker.await.unwrap();
+    let leased = world.registry.leased(&shop, Day::of(now)).await;
+    assert_eq!(leased.unwrap(), most_in_hand(LIMIT));
+    let next = Node::over(&world.registry);
+    let admitted = at_once(&next, 5_000, LIMIT, now).await;
+    assert_eq!(admitted, LIMIT - most_in_hand(LIMIT));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_end_wastes_nothing() {
     let world = shop(LIMIT).await;

@@ -233,6 +233,20 @@ async fn inactive_tokens_are_announced_and_deleted_ones_leave_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_deleted_as_soon_as_it_has_expired_is_told_as_expired() {
+    let world = noticing(&[HOUR]).await;
+    let end = world.now().after(DAY);
+    let (expired, early) = (ending(&world, end).await, ending(&world, end).await);
+    world.deactivate(early).await;
+    world.delete(early).await.unwrap();
+    world.clock.set(end);
+    world.delete(expired).await.unwrap();
+    assert_eq!(told(&world, expired).await, ["expired"]);
+    assert_eq!(told(&world, early).await, [""; 0]);
+    assert_eq!((rows(&world, "due/"), rows(&world, "notice/")), (0, 0));
+}
+
+#[tokio::test]
 async fn a_clock_that_is_moved_announces_nothing_early_and_nothing_twice() {
     let world = noticing(&[HOUR]).await;
     let end = world.now().after(DAY);
