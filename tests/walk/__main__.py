@@ -32,7 +32,9 @@ import presented  # noqa: E402, F401
 import decisions  # noqa: E402, F401
 import imports  # noqa: E402, F401
 import lists  # noqa: E402, F401
+import metering  # noqa: E402, F401
 import events  # noqa: E402, F401
+import watching  # noqa: E402, F401
 import every_answer  # noqa: E402, F401
 
 

@@ -1,6 +1,7 @@
 """The third system: application keys (preset `application-keys`), sentence by sentence."""
 
-from harness import rule, span
+from client import instant
+from harness import now, rule, span
 from text import basic
 
 PRESET = "application-keys"
@@ -77,15 +78,66 @@ def reset(w):
     w.allowed("the newest", w.validate(third.secret))
 
 
-@rule("2,500 calls a day shared by the account's keys, back at 00:00 UTC; three concurrent connections per key;")
+@rule("three concurrent connections per key;")
+def connections(w):
+    account = w.account(PRESET)
+    key, other = w.token(account), w.token(account)
+    streams = []
+
+    def hold(key):
+        streams.append(w.op.open("HoldConnection", request={"token": key.secret}))
+        return streams[-1].next(5)
+
+    for count in (1, 2, 3):
+        first = hold(key)
+        w.allowed(f"connection {count}", first)
+        w.equal("  held, of", (first.held, first.limit), (count, 3))
+    w.denied("the fourth", hold(key), "TOO_MANY_CONNECTIONS")
+    w.check("  its stream ends", streams.pop().next(5) is None, "it goes on")
+    w.allowed("another key's", hold(other))
+    streams.pop(0).leave()
+    w.until("one is closed: there is room for another", lambda: hold(key).verdict == "ALLOW")
+    w.need(w.op.DeactivateToken(token_id=other.id))
+    told = streams[2].next(5)
+    w.check("a holder is told when its key is deactivated", told is not None and told.ok and told.verdict == "INACTIVE", told)
+    w.check("  and the stream ends", streams[2].next(5) is None, "it goes on")
+    w.invalid("a dry run holds nothing", w.op.HoldConnection(request={"token": key.secret, "dry_run": True}), "dry_run")
+    for stream in streams:
+        stream.leave()
+
+
+@rule("2,500 calls a day shared by the account's keys, back at 00:00 UTC;")
 def metered(w):
-    w.not_run("daily calls, connections", "metering comes with a later issue")
+    account = w.account(PRESET)
+    keys = [w.token(account) for _ in range(3)]
+    if not w.daylight():
+        return w.not_run("daily calls", "the day ends while they would be counted")
+    for key, cost, left in ((keys[0], 1, 2_499), (keys[1], 499, 2_000), (keys[2], 1_500, 500), (keys[0], 499, 1), (keys[1], 1, 0)):
+        answer = w.validate(key.secret, cost=cost)
+        w.allowed(f"{cost} of them", answer)
+        w.equal("  of 2,500; left are", (answer.quota.limit, answer.quota.remaining), (2_500, left))
+    for key in keys:
+        w.denied("then none of the keys", w.validate(key.secret), "QUOTA_EXCEEDED")
+    midnight = instant(w.validate(keys[0].secret).quota.reset_time)
+    w.equal("back at 00:00 UTC", (midnight.hour, midnight.minute, midnight.second, midnight.microsecond), (0, 0, 0, 0))
+    w.check("  the next one", span(0) < midnight - now() <= span(days=1), midnight)
 
 
 @rule("a page with the account's call count and remaining balance, and each key's name, id, call count and last call time.")
 def page(w):
     account = w.account(PRESET)
-    keys = {key.id: key for key in (w.token(account, name=f"key {number}") for number in range(3))}
-    listed = {token.id: token.name for token in w.listed(w.op.ListTokens, "tokens", account_id=account)}
-    w.equal("each key's name and id are listed", listed, {key.id: key.token.name for key in keys.values()})
-    w.not_run("counts, balance, last call time", "usage comes with a later issue")
+    if not w.daylight():
+        return w.not_run("counts", "the day ends while they would be counted")
+    keys = [w.token(account, name=f"key {number}") for number in range(3)]
+    w.need(w.validate(keys[0].secret, cost=3))
+    w.need(w.validate(keys[1].secret))
+    last = now()
+    w.denied("a denial", w.validate(keys[1].secret, account_key="wrong"), "ACCOUNT_KEY_MISMATCH")
+    page = w.need(w.op.GetUsage(account_id=account, days=1))
+    w.equal("the account's call count", page.calls_today, 4)
+    w.equal("its limit and balance", (page.limit, page.remaining), (2_500, 2_496))
+    shown = {key.token_id: (key.name, key.calls_today) for key in page.tokens}
+    w.equal("each key's name, id and call count", shown, {key.id: (key.token.name, count) for key, count in zip(keys, (3, 1, 0))})
+    used = {key.token_id: instant(key.last_used_time) for key in page.tokens if key.HasField("last_used_time")}
+    w.check("its last call time", set(used) == {keys[0].id, keys[1].id} and all(abs(time - last) < span(seconds=5) for time in used.values()), used)
+    w.equal("the day: allowed and denied", [(day.date, day.allowed, day.denied) for day in page.days], [(last.date().isoformat(), 4, 1)])

@@ -4,6 +4,7 @@ A call takes its request as keyword arguments and gives a Reply, for errors too.
 """
 
 import datetime
+import queue
 import threading
 
 import grpc
@@ -13,6 +14,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 SERVICES = tuple(f"keyward.v1.{name}Service" for name in ("Credential", "Directory", "Event", "Usage"))
 CALL_SECONDS = 20
+# The disk was slow: nothing was decided, and the server asks to come again.
+WAITS = ("CALLS_NOT_LEASED", "SLOTS_NOT_LEASED")
 
 
 class Server:
@@ -63,23 +66,101 @@ class Client:
     def start_raw(self, name, payload):
         """The same with the request as bytes; also for methods that are not there."""
         method = self.server.methods.get(name)
+        if method and method.server_streaming:
+            return lambda: self.first(name, payload)
         service = method.containing_service.full_name if method else SERVICES[0]
         rpc = self.server.channel.unary_unary(
             f"/{service}/{name}",
             request_serializer=lambda raw: raw,
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString if method else None,
         )
-        pending = rpc.future(payload, metadata=self.metadata, timeout=CALL_SECONDS)
+        send = lambda: rpc.future(payload, metadata=self.metadata, timeout=CALL_SECONDS)
+        pending = send()
 
         def finish():
-            try:
-                reply = Reply(self.server, name, message=pending.result())
-            except grpc.RpcError as error:
-                reply = Reply(self.server, name, error=error)
-            self.server.keep(reply)
+            reply = self.answer(name, pending)
+            for _ in range(20):
+                if reply.error_reason not in WAITS:
+                    break
+                reply = self.answer(name, send())
             return reply
 
         return finish
+
+
+    def answer(self, name, pending):
+        try:
+            reply = Reply(self.server, name, message=pending.result())
+        except grpc.RpcError as error:
+            reply = Reply(self.server, name, error=error)
+        self.server.keep(reply)
+        return reply
+
+    def first(self, name, payload):
+        """The first answer of a stream, which is left then."""
+        stream = Stream(self, name, [payload])
+        reply = stream.next()
+        stream.leave()
+        return reply
+
+    def open(self, name, /, **request):
+        """A stream of answers to one request."""
+        message = message_factory.GetMessageClass(self.server.methods[name].input_type)()
+        fill(message, request)
+        return Stream(self, name, [message.SerializeToString()])
+
+    def talk(self, name, requests):
+        """A stream of answers to several requests."""
+        kind = message_factory.GetMessageClass(self.server.methods[name].input_type)
+        messages = [kind() for _ in requests]
+        for message, request in zip(messages, requests):
+            fill(message, request)
+        return Stream(self, name, [message.SerializeToString() for message in messages])
+
+
+class Stream:
+    """An open stream: its answers as they come, one Reply each, its end as the last one."""
+
+    def __init__(self, client, name, payloads):
+        self.server, self.name = client.server, name
+        method = client.server.methods[name]
+        channel, path = client.server.channel, f"/{method.containing_service.full_name}/{name}"
+        rpc = channel.stream_stream if method.client_streaming else channel.unary_stream
+        decode = message_factory.GetMessageClass(method.output_type).FromString
+        call = rpc(path, request_serializer=lambda raw: raw, response_deserializer=decode)
+        self.call = call(iter(payloads) if method.client_streaming else payloads[0], metadata=client.metadata)
+        self.answers = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        try:
+            for message in self.call:
+                self.answers.put(Reply(self.server, self.name, message=message))
+            self.answers.put(None)
+        except grpc.RpcError as error:
+            self.answers.put(Reply(self.server, self.name, error=error))
+
+    def next(self, within=CALL_SECONDS):
+        """The next answer; None at an orderly end, and where none comes in time."""
+        try:
+            reply = self.answers.get(timeout=within)
+        except queue.Empty:
+            return None
+        if reply is not None:
+            self.server.keep(reply)
+        return reply
+
+    def until(self, wanted, within=CALL_SECONDS):
+        """The first answer that is wanted; None where it does not come. Others before it are passed over."""
+        end = datetime.datetime.now() + datetime.timedelta(seconds=within)
+        while (left := (end - datetime.datetime.now()).total_seconds()) > 0:
+            reply = self.next(left)
+            if reply is None or not reply.ok or wanted(reply):
+                return reply
+        return None
+
+    def leave(self):
+        self.call.cancel()
 
 
 class Reply:
@@ -122,15 +203,28 @@ class Reply:
 
     @property
     def verdict(self):
-        """ALLOW, or the reason of a DENY; only for validations."""
-        decision = self.server.enum("keyward.v1.Decision", self.message.decision)
+        """ALLOW, or the reason of a DENY: of a validation, of the first of many, of a held connection. None of what decides nothing."""
+        answer = self.answer
+        if answer is None:
+            return None
+        decision = self.server.enum("keyward.v1.Decision", answer.decision)
         if decision == "DECISION_DENY":
-            return self.server.enum("keyward.v1.DenyReason", self.message.reason).removeprefix("DENY_REASON_")
+            return self.server.enum("keyward.v1.DenyReason", answer.reason).removeprefix("DENY_REASON_")
         return decision.removeprefix("DECISION_")
 
+    @property
+    def answer(self):
+        """What was decided, wherever it stands in the message."""
+        message = self.message
+        if self.method == "BatchValidateCredentials":
+            message = message.items[0]
+        if self.method in ("StreamValidateCredentials", "BatchValidateCredentials", "HoldConnection"):
+            return message.response
+        return message if self.method == "ValidateCredentials" else None
+
     def __str__(self):
-        if self.ok and self.method == "ValidateCredentials":
-            return f"{self.verdict}: {self.message.detail}"
+        if self.ok and self.answer is not None:
+            return f"{self.verdict}: {self.answer.detail}"
         if self.ok:
             return "OK"
         more = f" {self.error_reason or 'no ErrorInfo'}" + (f" {self.fields}" if self.fields else "")

@@ -4,7 +4,7 @@ from client import instant
 from harness import later, rule, span
 
 BEFORE = ["presented", "shape", "environment", "secret"]
-AFTER = ["account_key", "secret_version", "expiry", "active", "principal", "account", "permission", "read_only", "address"]
+AFTER = ["account_key", "secret_version", "expiry", "active", "principal", "account", "permission", "read_only", "address", "connections", "rate", "quota"]
 
 
 @rule("In the order in which they are decided; the first that applies is the answer (DenyReason).")

@@ -138,6 +138,10 @@ class Walk:
             pass
         return before + span(milliseconds=5)
 
+    def daylight(self, seconds=60):
+        """Whether the UTC day lasts a while longer."""
+        return (now() + span(seconds)).date() == now().date()
+
     # --- the world
 
     def unique(self, word="walk"):

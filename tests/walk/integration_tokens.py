@@ -2,6 +2,7 @@
 
 from client import instant
 from harness import later, now, rule, span
+from surroundings import enum_comments
 from text import parts
 
 PRESET = "integration-tokens"
@@ -258,10 +259,14 @@ def as_http(w):
     order = [value.removeprefix("DENY_REASON_") for value, _ in sorted(numbers.items(), key=lambda pair: pair[1].number)]
     wanted = (
         "UNSPECIFIED MISSING MALFORMED WRONG_ENVIRONMENT UNKNOWN ACCOUNT_KEY_MISMATCH SUPERSEDED EXPIRED INACTIVE "
-        "PRINCIPAL_DISABLED ACCOUNT_DISABLED PERMISSION_DENIED READ_ONLY ADDRESS_NOT_ALLOWED"
+        "PRINCIPAL_DISABLED ACCOUNT_DISABLED PERMISSION_DENIED READ_ONLY ADDRESS_NOT_ALLOWED "
+        "TOO_MANY_CONNECTIONS RATE_LIMITED QUOTA_EXCEEDED"
     ).split()
     w.equal("the reasons stand in their order", order, wanted)
-    w.not_run("the HTTP codes themselves", "the HTTP face comes later")
+    codes = {reason: told[:3] for reason, told in enum_comments(w, "DenyReason").items()}
+    forbidden, later_again = {"PERMISSION_DENIED", "READ_ONLY", "ADDRESS_NOT_ALLOWED"}, {"TOO_MANY_CONNECTIONS", "RATE_LIMITED", "QUOTA_EXCEEDED"}
+    wanted = {reason: "403" if reason in forbidden else "429" if reason in later_again else "401" for reason in order[1:]}
+    w.equal("the contract says the code of each", {reason: codes.get(f"DENY_REASON_{reason}") for reason in wanted}, wanted)
 
 
 @rule("Expiring tokens are listed and announced.")
@@ -272,4 +277,11 @@ def expiring(w):
     names = {token.id for token in w.listed(w.op.ListTokens, "tokens", account_id=account, expire_before=later(days=7))}
     w.equal("listed: what expires within a week, and what has", names, {soon.id, dead.id})
     w.check("  not what lives longer", late.id not in names, names)
-    w.not_run("announced", "TOKEN_EXPIRING comes with a later issue")
+    w.need(w.op.UpdateAccount(account={"id": account, "policy": {"notify_before_expiry": [span(days=7), span(seconds=2)]}}, update_mask=["policy.notify_before_expiry"]))
+    told = lambda token, kind: w.event_types(account, token.id).count(kind)
+    w.until("announced: what expires within a week", lambda: told(soon, "TOKEN_EXPIRING") == 1)
+    w.until("  what has expired", lambda: told(dead, "TOKEN_EXPIRED") == 1)
+    dying = issue(w, account, user, expire_time=later(seconds=4))
+    w.until("once for each notice", lambda: told(dying, "TOKEN_EXPIRING") == 2)
+    w.until("  and at the end", lambda: told(dying, "TOKEN_EXPIRED") == 1)
+    w.equal("  not more often", (told(dying, "TOKEN_EXPIRING"), told(soon, "TOKEN_EXPIRING"), told(late, "TOKEN_EXPIRING")), (2, 1, 0))

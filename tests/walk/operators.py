@@ -52,6 +52,10 @@ def in_account(t):
 def table(w):
     return {
         "ValidateCredentials": Row(VALIDATE, lambda t: {"token": t.token.secret}, foreign="UNKNOWN"),
+        "StreamValidateCredentials": Row(VALIDATE, lambda t: {"request": {"token": t.token.secret}}, foreign="UNKNOWN"),
+        "BatchValidateCredentials": Row(VALIDATE, lambda t: {"requests": [{"token": t.token.secret}]}, foreign="UNKNOWN"),
+        "HoldConnection": Row(VALIDATE, lambda t: {"request": {"token": t.token.secret}}, foreign="UNKNOWN"),
+        "WatchInvalidations": Row(VALIDATE, lambda t: {}, foreign="OK"),
         "CreateToken": Row(WRITE_TOKENS, lambda t: {**in_account(t), "name": "n"}),
         "ImportToken": Row(WRITE_TOKENS, lambda t: {"token": {**in_account(t), "name": "n"}, "sha256": w.unique().encode().ljust(32)}),
         "Rekey": Row(WRITE_TOKENS, lambda t: {**by_id(t), "activation": "ACTIVATION_ON_FIRST_USE"}),
@@ -80,13 +84,14 @@ def table(w):
         "GetUsage": Row(USAGE, in_account),
         "ListConsumers": Row(USAGE, by_id),
         "ListEvents": Row(EVENTS, in_account),
+        "WatchEvents": Row(EVENTS, in_account),
         "VerifyEvents": Row(EVENTS, lambda t: {}, own="SYSTEM_WIDE_ONLY", foreign="SYSTEM_WIDE_ONLY"),
     }
 
 
 def outcome(reply):
     if reply.ok:
-        return reply.verdict if reply.method == "ValidateCredentials" and reply.verdict != "ALLOW" else "OK"
+        return "OK" if reply.verdict in (None, "ALLOW") else reply.verdict
     return reply.code if reply.error_reason != "SYSTEM_WIDE_ONLY" else f"{reply.error_reason}"
 
 

@@ -68,12 +68,38 @@ def rotation(w):
 
 @rule("knowing which consumers depend on a token before it is turned off; … unused credentials found and removed.")
 def consumers(w):
-    w.not_run("consumers, unused_since", "they come with a later issue")
     account = w.account("standard")
-    token = w.token(account)
+    token, idle = w.token(account, name="busy"), w.token(account, name="idle")
+    for consumer, times in (("billing", 2), ("reports", 1)):
+        for _ in range(times):
+            w.need(w.validate(token.secret, consumer=consumer))
+    names = lambda consumers: sorted(consumer.name for consumer in consumers)
     tried = w.op.DeactivateToken(token_id=token.id, validate_only=True)
-    w.ok("turning off can be tried (validate_only)", tried)
+    w.equal("turning off can be tried: it names who breaks", names(w.need(tried).consumers), ["billing", "reports"])
     w.allowed("  and nothing happened", w.validate(token.secret))
+    listed = w.need(w.op.ListConsumers(token_id=token.id)).consumers
+    w.equal("they are listed, with their calls", [(one.name, one.calls_today) for one in listed], [("billing", 2), ("reports", 1)])
+    new, _ = w.rekey(token, grace=span(hours=1))
+    w.need(w.validate(new.secret, consumer="billing"))
+    w.need(w.validate(token.secret, consumer="reports"))
+    still = [one.name for one in w.op.ListConsumers(token_id=token.id).consumers if one.uses_retired_secret]
+    w.equal("and who still has the old secret", still, ["reports"])
+    refused = w.op.CompleteRekey(token_id=token.id, if_old_idle_for=span(seconds=1))
+    w.refused("the rotation is not completed while it is used", refused, "FAILED_PRECONDITION", "OLD_SECRET_IN_USE")
+    w.check("  which names who uses it", "reports" in str(refused.details.get("PreconditionFailure")), refused.details)
+    w.need(w.validate(new.secret, consumer="reports"))
+    w.until("  until it was idle", lambda: w.op.CompleteRekey(token_id=token.id, if_old_idle_for=span(seconds=1)).ok)
+    since = w.moment()
+    w.need(w.validate(new.secret, consumer="billing"))
+    unused = lambda: [one.name for one in w.op.ListTokens(account_id=account, unused_since=since).tokens]
+    w.equal("unused ones are found", unused(), ["idle"])
+    w.need(w.op.DeactivateToken(token_id=idle.id))
+    gone = w.op.DeleteToken(token_id=idle.id, validate_only=True)
+    w.equal("nobody breaks", names(w.need(gone).consumers), [])
+    w.need(w.op.DeleteToken(token_id=idle.id))
+    w.equal("and removed", unused(), [])
+    stopped = w.need(w.op.DeactivateToken(token_id=token.id))
+    w.equal("turned off, it says who broke", names(stopped.consumers), ["billing", "reports"])
 
 
 @rule("separate environments;")

@@ -3,6 +3,7 @@
 
 mod audit;
 mod book;
+pub(crate) mod calls;
 mod client;
 mod process;
 mod rules;
@@ -59,11 +60,7 @@ struct Sum {
 }
 
 pub(crate) fn run(end: End, ends: u64, random: &mut Random) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+    let runtime = runtime()?;
     let mut sum = Sum::default();
     while sum.ends < ends {
         let mut ground = match Ground::new(end) {
@@ -75,7 +72,7 @@ pub(crate) fn run(end: End, ends: u64, random: &mut Random) -> Result<(), String
         };
         let mut store = Store {
             book: Book::new(random),
-            opens_in: Duration::from_millis(60),
+            opens_in: Store::OPENS_IN,
         };
         let last = (sum.ends + ENDS_A_STORE).min(ends);
         let outcome = runtime.block_on(store.live(&mut ground, last, &mut sum, random));
@@ -105,6 +102,12 @@ pub(crate) fn run(end: End, ends: u64, random: &mut Random) -> Result<(), String
     Ok(())
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    runtime.map_err(|error| error.to_string())
+}
+
 /// One data directory from its first start to its end.
 struct Store {
     book: Book,
@@ -113,6 +116,9 @@ struct Store {
 }
 
 impl Store {
+    /// How long opening takes, more or less.
+    const OPENS_IN: Duration = Duration::from_millis(60);
+
     async fn live(
         &mut self,
         ground: &mut Ground,

@@ -1,0 +1,272 @@
+//! The server under test: each step as a call of the real client, and what came of it compared with the reference.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+
+use keyward::api::proto::{self, AccountPolicy, GetTokenRequest, SecretState, TokenState};
+use keyward::domain::time::Timestamp;
+use tokio::runtime::Runtime;
+use tonic::{Code, Status};
+
+use super::calls::{Waste, answered};
+use super::changes::directory;
+use super::steps::{DAY, Step};
+use super::token::{Place, Token};
+use super::wire::{account_id, at, principal_id, span, texts};
+use super::world::{Account, Outcome, World};
+use crate::harness::{Client, Home, Server, eventually, files, refused};
+
+pub(super) struct Real {
+    runtime: Runtime,
+    /// Away only while it is stopped.
+    node: Option<(Server, Client)>,
+    home: Home,
+    known: Known,
+}
+
+/// What the server has answered, by places in the reference.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) ids: Vec<String>,
+    /// By token and version.
+    pub(super) texts: BTreeMap<(usize, u32), String>,
+    pub(super) keys: BTreeMap<usize, String>,
+    /// By account and day.
+    pub(super) waste: BTreeMap<(usize, i64), Waste>,
+    /// A crash may have taken the last second's usage with it.
+    pub(super) usage_lost: bool,
+    /// The two have come apart where they may: nothing is compared any more.
+    pub(super) apart: bool,
+}
+
+impl Real {
+    pub(super) fn new(world: &World) -> Self {
+        let runtime = Runtime::new().expect("threads are there");
+        let home = Home::new();
+        home.clock.set(Timestamp::from_millis(world.now));
+        let node = runtime.block_on(start(&home));
+        for (a, account) in world.accounts.iter().enumerate() {
+            let made = runtime.block_on(make_account(&node.1, a, account));
+            made.expect("it may be made");
+            for step in account.beginning(a) {
+                let made = runtime.block_on(directory(&node.1, &step));
+                made.expect("it may be made");
+            }
+        }
+        Self {
+            runtime,
+            node: Some(node),
+            home,
+            known: Known::default(),
+        }
+    }
+
+    /// Takes a step that has brought the reference to `world`.
+    pub(super) fn step(&mut self, step: &Step, world: &World) {
+        match step {
+            _ if self.known.apart => {}
+            Step::Time(to) => self.home.clock.set(Timestamp::from_millis(*to)),
+            Step::Restart => self.restart(false, world),
+            Step::Crash => self.restart(true, world),
+            _ => {
+                let (_, operator) = self.node.as_ref().expect("it serves");
+                let took = self.known.take(operator, step, world);
+                self.runtime.block_on(took);
+            }
+        }
+    }
+
+    /// Compares every token.
+    pub(super) fn compare(&self, world: &World) {
+        let (_, operator) = self.node.as_ref().expect("it serves");
+        for place in 0..world.tokens.len() {
+            if !self.known.apart {
+                self.runtime
+                    .block_on(self.known.compare(operator, place, world));
+            }
+        }
+    }
+
+    pub(super) fn end(mut self, world: &World) {
+        self.compare(world);
+        let (server, _) = self.node.take().expect("it serves");
+        self.runtime.block_on(server.stop());
+    }
+
+    /// Stops it and starts it again; after a crash, on what was in its files at a moment before the stop.
+    fn restart(&mut self, crash: bool, world: &World) {
+        let data = self.home.data();
+        let found = crash.then(|| {
+            let mut found = files(&data);
+            loop {
+                let again = files(&data);
+                if again == found {
+                    return found;
+                }
+                found = again;
+            }
+        });
+        let (server, _) = self.node.take().expect("it serves");
+        self.runtime.block_on(server.stop());
+        if let Some(found) = found {
+            std::fs::remove_dir_all(&data).expect("it is ours");
+            for (name, bytes) in found {
+                let path = data.join(name);
+                let folder = path.parent().expect("it lies below");
+                std::fs::create_dir_all(folder).expect("there is room");
+                std::fs::write(&path, bytes).expect("there is room");
+                let own = std::fs::Permissions::from_mode(0o600);
+                std::fs::set_permissions(&path, own).expect("it is ours");
+            }
+            let own = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(&data, own).expect("it is ours");
+            self.known.wasted(world);
+            self.known.usage_lost = true;
+        }
+        self.node = Some(self.runtime.block_on(start(&self.home)));
+        self.compare(world);
+    }
+}
+
+async fn start(home: &Home) -> (Server, Client) {
+    let server = home.start().await;
+    let operator = server.operator();
+    (server, operator)
+}
+
+async fn make_account(operator: &Client, a: usize, account: &Account) -> Result<(), Status> {
+    use proto::create_account_request::Terms;
+    let terms = match account.preset {
+        "own" => Terms::Policy(AccountPolicy {
+            daily_calls: account.policy.daily_calls,
+            rekey_grace: Some(span(account.policy.rekey_grace)),
+            ..Default::default()
+        }),
+        preset => Terms::Preset(preset.into()),
+    };
+    let request = proto::CreateAccountRequest {
+        account_id: account_id(a),
+        terms: Some(terms),
+        ..Default::default()
+    };
+    operator
+        .directory
+        .clone()
+        .create_account(request)
+        .await
+        .map(drop)
+}
+
+impl Known {
+    async fn take(&mut self, operator: &Client, step: &Step, world: &World) {
+        if let Step::Validate(token, version, question) = *step {
+            let Outcome::Decided(decided) = world.outcome else {
+                panic!("a validation is decided");
+            };
+            answered(self, operator, (token, version), question, decided, world).await;
+            if decided.takes_over && !self.apart {
+                eventually("the first use to be committed", async || {
+                    let token = self.get(operator, token).await.ok()?;
+                    let pending =
+                        |secret: &proto::SecretVersion| secret.state() == SecretState::Pending;
+                    (!token.secrets.iter().any(pending)).then_some(())
+                })
+                .await;
+            }
+            return self.compare(operator, token, world).await;
+        }
+        let told = self.change(operator, step, world.now).await;
+        match &world.outcome {
+            Outcome::Refused(reasons) => {
+                let (_, reason) = refused(told);
+                assert!(
+                    reasons.contains(&reason.as_str()),
+                    "{reason}, not one of {reasons:?}"
+                );
+            }
+            _ => told.unwrap_or_else(|status| panic!("{status:?}")),
+        }
+        for token in step.tokens(world) {
+            self.compare(operator, token, world).await;
+        }
+    }
+
+    async fn get(&self, operator: &Client, token: usize) -> Result<proto::Token, Status> {
+        let request = GetTokenRequest {
+            token_id: self.ids[token].clone(),
+        };
+        let got = operator.credentials.clone().get_token(request).await?;
+        Ok(got.into_inner().token.unwrap_or_default())
+    }
+
+    /// A token as it is shown.
+    async fn compare(&self, operator: &Client, place: usize, world: &World) {
+        let shown = self.get(operator, place).await;
+        let token = &world.tokens[place];
+        let now = world.now;
+        if token.deleted {
+            assert_eq!(shown.expect_err("it was deleted").code(), Code::NotFound);
+            return;
+        }
+        let shown = shown.unwrap_or_else(|status| panic!("{status:?}"));
+        let state = match (token.expired(now), token.inactive) {
+            (true, _) => TokenState::Expired,
+            (false, true) => TokenState::Inactive,
+            (false, false) => TokenState::Active,
+        };
+        assert_eq!(shown.state(), state);
+        assert_eq!(shown.expire_time, token.expires.map(at));
+        assert_eq!(
+            shown.principal_id,
+            token.principal.map(principal_id).unwrap_or_default()
+        );
+        assert_eq!(shown.grants, texts(token.grants));
+        if !self.usage_lost {
+            let calls = token.calls.get(&(now / DAY)).copied();
+            assert_eq!(shown.calls_today, calls.unwrap_or_default());
+            assert_eq!(shown.last_used_time, token.last_used.map(at));
+        }
+        let mut secrets: Vec<_> = shown
+            .secrets
+            .iter()
+            .map(|secret| (secret.version, secret.state(), secret.good_until))
+            .collect();
+        secrets.sort_unstable_by_key(|secret| secret.0);
+        assert_eq!(secrets, listed(token, now), "at {now}");
+    }
+}
+
+impl Step {
+    /// The tokens that it is about.
+    fn tokens(&self, world: &World) -> Vec<usize> {
+        match self {
+            Step::MakeToken(..) if matches!(world.outcome, Outcome::Done) => {
+                vec![world.tokens.len() - 1]
+            }
+            Step::SetToken(token, _)
+            | Step::Rekey { token, .. }
+            | Step::CompleteRekey(token)
+            | Step::CancelRekey(token)
+            | Step::Deactivate(token)
+            | Step::Reactivate(token)
+            | Step::Delete(token) => vec![*token],
+            _ => vec![],
+        }
+    }
+}
+
+/// The secrets that a token shows: superseded ones are not.
+fn listed(token: &Token, now: i64) -> Vec<(u32, SecretState, Option<prost_types::Timestamp>)> {
+    let shown = token.secrets.iter().filter_map(|secret| {
+        let (state, end) = match secret.place {
+            Place::Pending { .. } => (SecretState::Pending, None),
+            Place::Current => (SecretState::Current, None),
+            Place::Old { end } if now < token.end_of(end) => {
+                (SecretState::Retiring, Some(at(token.end_of(end))))
+            }
+            Place::Old { .. } => return None,
+        };
+        Some((secret.version, state, end))
+    });
+    shown.collect()
+}

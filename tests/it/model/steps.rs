@@ -1,0 +1,164 @@
+//! What may happen in a history.
+
+use std::collections::BTreeSet;
+
+use super::world::World;
+
+pub(super) const MS: i64 = 1;
+pub(super) const SECOND: i64 = 1_000;
+pub(super) const HOUR: i64 = 3_600_000;
+pub(super) const DAY: i64 = 24 * HOUR;
+/// One thing that is done. Accounts, principals, roles and tokens go by their place.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    AccountKey(usize),
+    Disable(usize, bool),
+    Policy(usize, PolicyChange),
+    MakeRole(usize, u8, Granted),
+    SetRole(usize, u8, Granted),
+    DeleteRole(usize, u8),
+    MakePrincipal(usize, u8, Principal),
+    SetPrincipal(usize, u8, PrincipalChange),
+    MakeToken(usize, Make),
+    SetToken(usize, TokenChange),
+    Rekey {
+        token: usize,
+        grace: Option<i64>,
+        on_first_use: bool,
+    },
+    CompleteRekey(usize),
+    CancelRekey(usize),
+    Deactivate(usize),
+    Reactivate(usize),
+    Delete(usize),
+    Validate(usize, u32, Question),
+    /// The clock goes forward to there.
+    Time(i64),
+    Restart,
+    /// As `kill -9` leaves it.
+    Crash,
+}
+
+impl Step {
+    /// Whether the design says what it comes to.
+    pub(super) fn fits(&self, world: &World) -> bool {
+        let token = |token: usize| token < world.tokens.len();
+        match *self {
+            Self::Time(to) => to > world.now,
+            // Of calls that were let in while there was no limit.
+            Self::Policy(a, PolicyChange::DailyCalls(_)) => {
+                world.accounts[a].policy.daily_calls.is_some()
+            }
+            // Of an end that was never there, and stays so where ends are required by now.
+            Self::SetToken(place, TokenChange::Expire(None)) => {
+                token(place) && world.tokens[place].expires.is_some()
+            }
+            Self::Validate(place, version, _) => {
+                token(place) && version <= world.tokens[place].versions
+            }
+            Self::SetToken(place, _)
+            | Self::CompleteRekey(place)
+            | Self::CancelRekey(place)
+            | Self::Deactivate(place)
+            | Self::Reactivate(place)
+            | Self::Delete(place)
+            | Self::Rekey { token: place, .. } => token(place),
+            _ => true,
+        }
+    }
+}
+
+pub(super) type Granted = &'static [&'static str];
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PolicyChange {
+    MaxTokens(Option<u32>),
+    DailyCalls(u64),
+    RekeyGrace(i64),
+    RequireKey(bool),
+    RequireExpiry(bool),
+    Freeze(bool),
+    Rule(Rule),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rule {
+    Unbound,
+    Enforced,
+    Attribution,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    Unverified,
+    Active,
+    Disabled,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Principal {
+    pub(super) standing: Standing,
+    pub(super) api_user: bool,
+    pub(super) roles: BTreeSet<u8>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum PrincipalChange {
+    Standing(Standing),
+    ApiUser(bool),
+    Roles(BTreeSet<u8>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Make {
+    pub(super) principal: Option<u8>,
+    /// How long it lives.
+    pub(super) ttl: Option<i64>,
+    pub(super) read_only: bool,
+    pub(super) grants: Granted,
+    pub(super) networks: bool,
+    pub(super) rate: Option<Rate>,
+}
+
+/// So many calls in a span, so many at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    pub(super) calls: u32,
+    pub(super) per: i64,
+    pub(super) burst: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum TokenChange {
+    Name,
+    Principal(Option<u8>),
+    /// To end so much after now, or never.
+    Expire(Option<i64>),
+    ReadOnly(bool),
+    Grants(Granted),
+    Networks(bool),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    pub(super) key: Key,
+    pub(super) required: Option<(&'static str, &'static str)>,
+    pub(super) address: Address,
+    pub(super) cost: u32,
+    pub(super) dry_run: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Key {
+    Absent,
+    /// The account's own, where it has one.
+    Right,
+    Wrong,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Address {
+    Absent,
+    Inside,
+    Outside,
+}

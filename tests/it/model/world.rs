@@ -1,0 +1,326 @@
+//! The reference: what accounts, principals, roles and tokens come to by each step, written from the design alone.
+
+use std::collections::BTreeMap;
+
+use super::decision::{Decided, decide};
+use super::steps::{DAY, Granted, PolicyChange, Principal, PrincipalChange, Rule, Standing, Step};
+use super::token::{PENDING_KEPT, Place, SUPERSEDED_KEPT, Token};
+
+pub(super) const ACCOUNTS: usize = 2;
+/// Everything, at a moment.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    pub(super) accounts: Vec<Account>,
+    /// Deleted ones too.
+    pub(super) tokens: Vec<Token>,
+    /// What the last step had to come to.
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    Done,
+    /// An error with one of these reasons, and nothing half done.
+    Refused(Vec<&'static str>),
+    Decided(Decided),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    /// What it was made by.
+    pub(super) preset: &'static str,
+    pub(super) has_key: bool,
+    pub(super) disabled: bool,
+    pub(super) policy: Policy,
+    pub(super) roles: BTreeMap<u8, Granted>,
+    pub(super) principals: BTreeMap<u8, Principal>,
+    /// Calls let in, by UTC day.
+    pub(super) spent: BTreeMap<i64, u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    pub(super) max_tokens: Option<u32>,
+    pub(super) daily_calls: Option<u64>,
+    pub(super) rekey_grace: i64,
+    pub(super) rule: Rule,
+    pub(super) require_key: bool,
+    pub(super) require_expiry: bool,
+    pub(super) freeze: bool,
+}
+
+impl Policy {
+    /// The design's table of presets; `own` is one with few calls.
+    pub(super) fn of(preset: &str, own_calls: u64) -> Self {
+        let hours = |hours: i64| hours * DAY / 24;
+        let standard = Self {
+            max_tokens: None,
+            daily_calls: None,
+            rekey_grace: hours(4),
+            rule: Rule::Unbound,
+            require_key: false,
+            require_expiry: false,
+            freeze: false,
+        };
+        match preset {
+            "integration-tokens" => Self {
+                max_tokens: Some(100),
+                rekey_grace: 0,
+                rule: Rule::Enforced,
+                require_key: true,
+                require_expiry: true,
+                freeze: true,
+                ..standard
+            },
+            "access-keys" => Self {
+                rule: Rule::Attribution,
+                ..standard
+            },
+            "application-keys" => Self {
+                max_tokens: Some(3),
+                daily_calls: Some(2_500),
+                rekey_grace: 0,
+                ..standard
+            },
+            "own" => Self {
+                daily_calls: Some(own_calls),
+                ..standard
+            },
+            _ => standard,
+        }
+    }
+}
+
+impl Account {
+    /// One that has a role and two API users already.
+    pub(super) fn new(preset: &'static str, own_calls: u64) -> Self {
+        let user = |roles: &[u8]| Principal {
+            standing: Standing::Active,
+            api_user: true,
+            roles: roles.iter().copied().collect(),
+        };
+        Self {
+            preset,
+            has_key: false,
+            disabled: false,
+            policy: Policy::of(preset, own_calls),
+            roles: BTreeMap::from([(0, &["orders"][..])]),
+            principals: BTreeMap::from([(0, user(&[])), (1, user(&[0]))]),
+            spent: BTreeMap::new(),
+        }
+    }
+
+    /// What brings the server to the same.
+    pub(super) fn beginning(&self, a: usize) -> Vec<Step> {
+        let roles = self.roles.iter();
+        let mut steps: Vec<_> = roles
+            .map(|(n, grants)| Step::MakeRole(a, *n, grants))
+            .collect();
+        let users = self.principals.iter();
+        steps.extend(users.map(|(n, user)| Step::MakePrincipal(a, *n, user.clone())));
+        steps
+    }
+
+    /// Calls of the day that are left; `None` without a limit.
+    pub(super) fn remaining(&self, now: i64) -> Option<u64> {
+        let spent = self.spent.get(&(now / DAY)).copied().unwrap_or_default();
+        Some(self.policy.daily_calls?.saturating_sub(spent))
+    }
+
+    fn lacks_a_role(&self, principal: &Principal) -> bool {
+        principal
+            .roles
+            .iter()
+            .any(|role| !self.roles.contains_key(role))
+    }
+
+    /// What is wrong with a token's acting for this principal.
+    pub(super) fn objections(&self, principal: Option<u8>) -> Vec<&'static str> {
+        let rule = self.policy.rule;
+        match principal.map(|n| self.principals.get(&n)) {
+            None if rule == Rule::Unbound => vec![],
+            None => vec!["INVALID_FIELD"],
+            Some(None) => vec!["NOT_FOUND"],
+            Some(Some(found)) if rule == Rule::Enforced && !found.may_have_tokens() => {
+                vec!["PRINCIPAL_NOT_API_USER"]
+            }
+            Some(Some(_)) => vec![],
+        }
+    }
+}
+
+impl Principal {
+    pub(super) fn may_have_tokens(&self) -> bool {
+        self.standing == Standing::Active && self.api_user
+    }
+}
+
+impl World {
+    pub(super) fn step(mut self, step: &Step) -> Self {
+        self.outcome = match *step {
+            Step::Time(to) => {
+                self.now = to;
+                self.tokens.iter_mut().for_each(|token| token.forget(to));
+                Outcome::Done
+            }
+            // Rates are kept in memory.
+            Step::Restart | Step::Crash => {
+                self.tokens
+                    .iter_mut()
+                    .for_each(|token| token.rate_used_until = 0);
+                Outcome::Done
+            }
+            Step::Validate(token, version, question) => {
+                Outcome::Decided(decide(&mut self, token, version, question))
+            }
+            _ => match self.change(step) {
+                wrong if wrong.is_empty() => Outcome::Done,
+                wrong => Outcome::Refused(wrong),
+            },
+        };
+        self
+    }
+
+    /// Makes a change, unless it is refused: all that is wrong with it.
+    fn change(&mut self, step: &Step) -> Vec<&'static str> {
+        match step {
+            Step::MakeToken(account, make) => self.make_token(*account, make),
+            Step::SetToken(token, change) => self.set_token(*token, change),
+            Step::Rekey {
+                token,
+                grace,
+                on_first_use,
+            } => self.rekey(*token, *grace, *on_first_use),
+            Step::CompleteRekey(token)
+            | Step::CancelRekey(token)
+            | Step::Deactivate(token)
+            | Step::Reactivate(token)
+            | Step::Delete(token) => self.life(*token, step),
+            Step::Policy(account, change) => self.policy(*account, *change),
+            _ => self.directory(step),
+        }
+    }
+
+    fn directory(&mut self, step: &Step) -> Vec<&'static str> {
+        let mut wrong = Vec::new();
+        match step {
+            Step::AccountKey(a) => {
+                let account = &mut self.accounts[*a];
+                wrong.extend(account.has_key.then_some("ACCOUNT_KEY_EXISTS"));
+                wrong.extend(account.disabled.then_some("ACCOUNT_DISABLED"));
+                account.has_key |= wrong.is_empty();
+            }
+            Step::Disable(a, disabled) => self.accounts[*a].disabled = *disabled,
+            Step::MakeRole(a, n, grants) => {
+                let account = &mut self.accounts[*a];
+                wrong.extend(account.roles.contains_key(n).then_some("ALREADY_EXISTS"));
+                wrong.extend(account.disabled.then_some("ACCOUNT_DISABLED"));
+                if wrong.is_empty() {
+                    account.roles.insert(*n, grants);
+                }
+            }
+            Step::SetRole(a, n, grants) => match self.accounts[*a].roles.get_mut(n) {
+                Some(role) => *role = grants,
+                None => wrong.push("NOT_FOUND"),
+            },
+            Step::DeleteRole(a, n) => {
+                let account = &mut self.accounts[*a];
+                let given = account.principals.values().any(|who| who.roles.contains(n));
+                wrong.extend(given.then_some("ROLE_IN_USE"));
+                if wrong.is_empty() && account.roles.remove(n).is_none() {
+                    wrong.push("NOT_FOUND");
+                }
+            }
+            Step::MakePrincipal(a, n, principal) => {
+                let account = &mut self.accounts[*a];
+                let early = principal.api_user && principal.standing != Standing::Active;
+                wrong.extend(
+                    account
+                        .principals
+                        .contains_key(n)
+                        .then_some("ALREADY_EXISTS"),
+                );
+                wrong.extend(account.disabled.then_some("ACCOUNT_DISABLED"));
+                wrong.extend(account.lacks_a_role(principal).then_some("NOT_FOUND"));
+                wrong.extend(early.then_some("PRINCIPAL_NOT_ACTIVE"));
+                if wrong.is_empty() {
+                    account.principals.insert(*n, principal.clone());
+                }
+            }
+            Step::SetPrincipal(a, n, change) => {
+                let account = &mut self.accounts[*a];
+                let Some(mut principal) = account.principals.get(n).cloned() else {
+                    return vec!["NOT_FOUND"];
+                };
+                let was = principal.api_user;
+                match change {
+                    PrincipalChange::Standing(standing) => principal.standing = *standing,
+                    PrincipalChange::ApiUser(is) => principal.api_user = *is,
+                    PrincipalChange::Roles(roles) => principal.roles.clone_from(roles),
+                }
+                let made = principal.api_user && !was;
+                let early = made && principal.standing != Standing::Active;
+                wrong.extend(account.lacks_a_role(&principal).then_some("NOT_FOUND"));
+                wrong.extend(early.then_some("PRINCIPAL_NOT_ACTIVE"));
+                if wrong.is_empty() {
+                    account.principals.insert(*n, principal);
+                }
+            }
+            other => unreachable!("{other:?}"),
+        }
+        wrong
+    }
+
+    fn policy(&mut self, a: usize, change: PolicyChange) -> Vec<&'static str> {
+        let has_tokens = self.tokens_of(a) > 0;
+        let policy = &mut self.accounts[a].policy;
+        match change {
+            PolicyChange::MaxTokens(limit) => policy.max_tokens = limit,
+            PolicyChange::DailyCalls(calls) => policy.daily_calls = Some(calls),
+            PolicyChange::RekeyGrace(grace) => policy.rekey_grace = grace,
+            PolicyChange::RequireKey(required) => policy.require_key = required,
+            PolicyChange::RequireExpiry(required) => policy.require_expiry = required,
+            PolicyChange::Freeze(frozen) => policy.freeze = frozen,
+            PolicyChange::Rule(rule) if has_tokens && rule != policy.rule => {
+                return vec!["POLICY_FIXED"];
+            }
+            PolicyChange::Rule(rule) => policy.rule = rule,
+        }
+        vec![]
+    }
+
+    /// Dead ones included.
+    pub(super) fn tokens_of(&self, account: usize) -> usize {
+        let there = |token: &&Token| token.account == account && !token.deleted;
+        self.tokens.iter().filter(there).count()
+    }
+
+    /// Moments at which something ends or comes back.
+    pub(super) fn ends(&self) -> Vec<i64> {
+        let mut ends = vec![(self.now / DAY + 1) * DAY];
+        for token in self.tokens.iter().filter(|token| !token.deleted) {
+            ends.extend(token.expires);
+            ends.extend(
+                token
+                    .rate
+                    .map(|rate| token.rate_used_until - rate.span(rate.burst - 1)),
+            );
+            ends.extend(
+                token
+                    .secrets
+                    .iter()
+                    .filter_map(|secret| match secret.place {
+                        Place::Pending { since, .. } => Some(since + PENDING_KEPT),
+                        Place::Current => None,
+                        Place::Old { end } if token.end_of(end) > self.now => {
+                            Some(token.end_of(end))
+                        }
+                        Place::Old { end } => Some(end + SUPERSEDED_KEPT),
+                    }),
+            );
+        }
+        ends
+    }
+}
