@@ -373,7 +373,12 @@ impl State {
     fn figures(&self, limit: u64) -> Option<Figures> {
         Some(Figures {
             limit,
-            remaining: limit.saturating_sub(self.taken? - self.in_hand),
+            remaining: match self.taken {
+                Some(taken) => limit.saturating_sub(taken - self.in_hand),
+                // Of no calls none remain, whatever the store has.
+                None if limit == 0 => 0,
+                None => return None,
+            },
             reset_time: self.day.end(),
         })
     }
