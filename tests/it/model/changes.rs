@@ -57,6 +57,7 @@ impl Known {
                     grants: texts(make.grants),
                     allowed_networks: networks(make.networks),
                     rate_limit: make.rate.map(rate),
+                    max_connections: make.connections,
                     expiry: make
                         .ttl
                         .map(|ttl| proto::create_token_request::Expiry::Ttl(span(ttl))),
@@ -119,6 +120,10 @@ impl Known {
             TokenChange::Grants(grants) => {
                 to.grants = texts(grants);
                 "grants"
+            }
+            TokenChange::Connections(most) => {
+                to.max_connections = *most;
+                "max_connections"
             }
             TokenChange::Networks(some) => {
                 to.allowed_networks = networks(*some);

@@ -49,6 +49,10 @@ pub(super) fn step(world: &World) -> BoxedStrategy<Step> {
     if tokens > 0 {
         drawn.push((9, lives(tokens)));
         drawn.push((24, validate(world)));
+        drawn.push((6, hold(world)));
+    }
+    if !world.held.is_empty() {
+        drawn.push((2, (0..world.held.len()).prop_map(Step::Release).boxed()));
     }
     Union::new_weighted(drawn).boxed()
 }
@@ -107,6 +111,7 @@ fn policies() -> BoxedStrategy<Step> {
     let change = prop_oneof![
         1 => option::of(0..6_u32).prop_map(PolicyChange::MaxTokens),
         3 => calls().prop_map(PolicyChange::DailyCalls),
+        2 => option::of(0..4_u32).prop_map(PolicyChange::Connections),
         2 => proptest::sample::select(&SPANS[..]).prop_map(PolicyChange::RekeyGrace),
         1 => Just(PolicyChange::RekeyGrace(0)),
         1 => any::<bool>().prop_map(PolicyChange::RequireKey),
@@ -174,15 +179,19 @@ fn make_token() -> BoxedStrategy<Step> {
         granted(),
         prop::bool::weighted(0.2),
         option::weighted(0.3, proptest::sample::select(rates.to_vec())),
+        0..4_u32,
     );
-    let make = make.prop_map(|(principal, ttl, read_only, grants, networks, rate)| Make {
-        principal,
-        ttl,
-        read_only,
-        grants,
-        networks,
-        rate,
-    });
+    let make = make.prop_map(
+        |(principal, ttl, read_only, grants, networks, rate, connections)| Make {
+            principal,
+            ttl,
+            read_only,
+            grants,
+            networks,
+            rate,
+            connections,
+        },
+    );
     (account(), make)
         .prop_map(|(a, make)| Step::MakeToken(a, make))
         .boxed()
@@ -202,6 +211,7 @@ fn lives(tokens: usize) -> BoxedStrategy<Step> {
         1 => any::<bool>().prop_map(TokenChange::ReadOnly),
         1 => granted().prop_map(TokenChange::Grants),
         1 => any::<bool>().prop_map(TokenChange::Networks),
+        1 => (0..4_u32).prop_map(TokenChange::Connections),
     ];
     prop_oneof![
         8 => (token(), grace, any::<bool>())
@@ -216,8 +226,26 @@ fn lives(tokens: usize) -> BoxedStrategy<Step> {
     .boxed()
 }
 
-/// Any secret that a token ever had; those that still count for something more often.
 fn validate(world: &World) -> BoxedStrategy<Step> {
+    (secret(world), question())
+        .prop_map(|((token, version), question)| Step::Validate(token, version, question))
+        .boxed()
+}
+
+/// Mostly such as is let in, so that there is something to be withdrawn.
+fn hold(world: &World) -> BoxedStrategy<Step> {
+    let mild = question().prop_map(|question| Question {
+        cost: question.cost.min(2),
+        dry_run: false,
+        ..question
+    });
+    (secret(world), mild)
+        .prop_map(|((token, version), question)| Step::Hold(token, version, question))
+        .boxed()
+}
+
+/// Any secret that a token ever had; those that still count for something more often.
+fn secret(world: &World) -> impl Strategy<Value = (usize, u32)> + use<> {
     let mut texts = Vec::new();
     for (place, token) in world.tokens.iter().enumerate() {
         let all = (1..=token.versions).map(|version| (1, Just((place, version)).boxed()));
@@ -228,6 +256,10 @@ fn validate(world: &World) -> BoxedStrategy<Step> {
         });
         texts.extend(live.map(|secret| (5, Just((place, secret.version)).boxed())));
     }
+    Union::new_weighted(texts)
+}
+
+fn question() -> impl Strategy<Value = Question> {
     let question = (
         prop_oneof![2 => Just(Key::Absent), 6 => Just(Key::Right), 1 => Just(Key::Wrong)],
         option::weighted(0.4, proptest::sample::select(&REQUIRED[..])),
@@ -235,14 +267,11 @@ fn validate(world: &World) -> BoxedStrategy<Step> {
         prop_oneof![6 => 0..=2_u32, 2 => 3..30_u32, 1 => Just(901_u32)],
         prop::bool::weighted(0.1),
     );
-    let question = question.prop_map(|(key, required, address, cost, dry_run)| Question {
+    question.prop_map(|(key, required, address, cost, dry_run)| Question {
         key,
         required,
         address,
         cost,
         dry_run,
-    });
-    (Union::new_weighted(texts), question)
-        .prop_map(|((token, version), question)| Step::Validate(token, version, question))
-        .boxed()
+    })
 }

@@ -7,6 +7,8 @@ mod calls;
 mod changes;
 mod decision;
 mod draw;
+mod held;
+mod holders;
 mod real;
 mod steps;
 mod token;
@@ -52,6 +54,9 @@ impl ReferenceStateMachine for Reference {
                     .map(|(preset, calls)| Account::new(preset, calls))
                     .collect(),
                 tokens: Vec::new(),
+                held: Vec::new(),
+                holds: 0,
+                cut: Vec::new(),
                 outcome: Outcome::Done,
             })
             .boxed()

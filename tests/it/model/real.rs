@@ -8,8 +8,9 @@ use keyward::domain::time::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
 
-use super::calls::{Waste, answered};
+use super::calls::{Waste, validated};
 use super::changes::directory;
+use super::holders::Stream;
 use super::steps::{DAY, Step};
 use super::token::{Place, Token};
 use super::wire::{account_id, at, principal_id, span, texts};
@@ -31,6 +32,8 @@ pub(super) struct Known {
     /// By token and version.
     pub(super) texts: BTreeMap<(usize, u32), String>,
     pub(super) keys: BTreeMap<usize, String>,
+    /// Connections, by their number in the reference, and of which token each is.
+    pub(super) streams: BTreeMap<u32, (usize, Stream)>,
     /// By account and day.
     pub(super) waste: BTreeMap<(usize, i64), Waste>,
     /// A crash may have taken the last second's usage with it.
@@ -74,6 +77,9 @@ impl Real {
                 self.runtime.block_on(took);
             }
         }
+        if !self.known.apart {
+            self.runtime.block_on(self.known.hear(world));
+        }
     }
 
     /// Compares every token.
@@ -108,6 +114,7 @@ impl Real {
         });
         let (server, _) = self.node.take().expect("it serves");
         self.runtime.block_on(server.stop());
+        self.runtime.block_on(self.known.hear_the_end());
         if let Some(found) = found {
             std::fs::remove_dir_all(&data).expect("it is ours");
             for (name, bytes) in found {
@@ -159,11 +166,17 @@ async fn make_account(operator: &Client, a: usize, account: &Account) -> Result<
 
 impl Known {
     async fn take(&mut self, operator: &Client, step: &Step, world: &World) {
-        if let Step::Validate(token, version, question) = *step {
-            let Outcome::Decided(decided) = world.outcome else {
-                panic!("a validation is decided");
-            };
-            answered(self, operator, (token, version), question, decided, world).await;
+        if let (
+            Step::Validate(token, version, question) | Step::Hold(token, version, question),
+            Outcome::Decided(decided),
+        ) = (step.clone(), &world.outcome)
+        {
+            let (secret, decided) = ((token, version), *decided);
+            if matches!(step, Step::Hold(..)) {
+                self.hold(operator, secret, question, decided, world).await;
+            } else {
+                validated(self, operator, secret, question, decided, world).await;
+            }
             if decided.takes_over && !self.apart {
                 eventually("the first use to be committed", async || {
                     let token = self.get(operator, token).await.ok()?;
@@ -174,6 +187,9 @@ impl Known {
                 .await;
             }
             return self.compare(operator, token, world).await;
+        }
+        if let Step::Release(_) = step {
+            return self.release(operator, world).await;
         }
         let told = self.change(operator, step, world.now).await;
         match &world.outcome {

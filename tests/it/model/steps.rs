@@ -32,6 +32,10 @@ pub(super) enum Step {
     Reactivate(usize),
     Delete(usize),
     Validate(usize, u32, Question),
+    /// The same, and a connection of the token with it.
+    Hold(usize, u32, Question),
+    /// The holder of one of the connections lets go of it.
+    Release(usize),
     /// The clock goes forward to there.
     Time(i64),
     Restart,
@@ -56,6 +60,15 @@ impl Step {
             Self::Validate(place, version, _) => {
                 token(place) && version <= world.tokens[place].versions
             }
+            // Nobody tries whether it could be held.
+            Self::Hold(place, version, question) => {
+                !question.dry_run && token(place) && version <= world.tokens[place].versions
+            }
+            // Without a limit nobody tells how many are held.
+            Self::Release(place) => world
+                .held
+                .get(place)
+                .is_some_and(|held| world.most_held(held.token).is_some()),
             Self::SetToken(place, _)
             | Self::CompleteRekey(place)
             | Self::CancelRekey(place)
@@ -74,6 +87,7 @@ pub(super) type Granted = &'static [&'static str];
 pub(super) enum PolicyChange {
     MaxTokens(Option<u32>),
     DailyCalls(u64),
+    Connections(Option<u32>),
     RekeyGrace(i64),
     RequireKey(bool),
     RequireExpiry(bool),
@@ -118,6 +132,8 @@ pub(super) struct Make {
     pub(super) grants: Granted,
     pub(super) networks: bool,
     pub(super) rate: Option<Rate>,
+    /// 0: as many as the account lets it.
+    pub(super) connections: u32,
 }
 
 /// So many calls in a span, so many at once.
@@ -137,6 +153,7 @@ pub(super) enum TokenChange {
     ReadOnly(bool),
     Grants(Granted),
     Networks(bool),
+    Connections(u32),
 }
 
 #[derive(Clone, Copy, Debug)]

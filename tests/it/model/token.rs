@@ -22,6 +22,7 @@ pub(super) struct Token {
     pub(super) grants: Granted,
     pub(super) networks: bool,
     pub(super) rate: Option<Rate>,
+    pub(super) connections: u32,
     /// When its burst is whole again.
     pub(super) rate_used_until: i64,
     /// Calls let in, by UTC day, and when the last one was.
@@ -144,6 +145,7 @@ impl World {
                 grants: make.grants,
                 networks: make.networks,
                 rate: make.rate,
+                connections: make.connections,
                 rate_used_until: 0,
                 calls: BTreeMap::new(),
                 last_used: None,
@@ -187,6 +189,7 @@ impl World {
             TokenChange::ReadOnly(read_only) => token.read_only = *read_only,
             TokenChange::Grants(grants) => token.grants = grants,
             TokenChange::Networks(networks) => token.networks = *networks,
+            TokenChange::Connections(most) => token.connections = *most,
         }
         wrong
     }

@@ -21,6 +21,10 @@ pub(super) fn policy(change: PolicyChange) -> (&'static str, AccountPolicy) {
             to.daily_calls = Some(calls);
             "daily_calls"
         }
+        PolicyChange::Connections(most) => {
+            to.max_connections_per_token = most;
+            "max_connections_per_token"
+        }
         PolicyChange::RekeyGrace(grace) => {
             to.rekey_grace = Some(span(grace));
             "rekey_grace"

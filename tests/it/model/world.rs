@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decision::{Decided, decide};
+use super::held::Held;
 use super::steps::{DAY, Granted, PolicyChange, Principal, PrincipalChange, Rule, Standing, Step};
 use super::token::{PENDING_KEPT, Place, SUPERSEDED_KEPT, Token};
 
@@ -15,6 +16,12 @@ pub(super) struct World {
     pub(super) accounts: Vec<Account>,
     /// Deleted ones too.
     pub(super) tokens: Vec<Token>,
+    /// Connections, the oldest first.
+    pub(super) held: Vec<Held>,
+    /// Connections that there ever were.
+    pub(super) holds: u32,
+    /// Connections that the last step has cut, by number, and why.
+    pub(super) cut: Vec<(u32, &'static str)>,
     /// What the last step had to come to.
     pub(super) outcome: Outcome,
 }
@@ -44,6 +51,7 @@ pub(super) struct Account {
 pub(super) struct Policy {
     pub(super) max_tokens: Option<u32>,
     pub(super) daily_calls: Option<u64>,
+    pub(super) connections: Option<u32>,
     pub(super) rekey_grace: i64,
     pub(super) rule: Rule,
     pub(super) require_key: bool,
@@ -58,6 +66,7 @@ impl Policy {
         let standard = Self {
             max_tokens: None,
             daily_calls: None,
+            connections: None,
             rekey_grace: hours(4),
             rule: Rule::Unbound,
             require_key: false,
@@ -81,6 +90,7 @@ impl Policy {
             "application-keys" => Self {
                 max_tokens: Some(3),
                 daily_calls: Some(2_500),
+                connections: Some(3),
                 rekey_grace: 0,
                 ..standard
             },
@@ -167,6 +177,7 @@ impl World {
             }
             // Rates are kept in memory.
             Step::Restart | Step::Crash => {
+                self.held.clear();
                 self.tokens
                     .iter_mut()
                     .for_each(|token| token.rate_used_until = 0);
@@ -175,11 +186,19 @@ impl World {
             Step::Validate(token, version, question) => {
                 Outcome::Decided(decide(&mut self, token, version, question))
             }
+            Step::Hold(token, version, question) => {
+                Outcome::Decided(self.hold(token, version, question))
+            }
+            Step::Release(place) => {
+                self.held.remove(place);
+                Outcome::Done
+            }
             _ => match self.change(step) {
                 wrong if wrong.is_empty() => Outcome::Done,
                 wrong => Outcome::Refused(wrong),
             },
         };
+        self.cut = self.withdraw();
         self
     }
 
@@ -279,6 +298,7 @@ impl World {
         match change {
             PolicyChange::MaxTokens(limit) => policy.max_tokens = limit,
             PolicyChange::DailyCalls(calls) => policy.daily_calls = Some(calls),
+            PolicyChange::Connections(most) => policy.connections = most,
             PolicyChange::RekeyGrace(grace) => policy.rekey_grace = grace,
             PolicyChange::RequireKey(required) => policy.require_key = required,
             PolicyChange::RequireExpiry(required) => policy.require_expiry = required,
