@@ -81,6 +81,10 @@ pub(super) fn request(
         .into(),
         cost: question.cost,
         dry_run: question.dry_run,
+        account_id: token
+            .imported
+            .map(|_| account_id(token.account))
+            .unwrap_or_default(),
         ..Default::default()
     }
 }
@@ -103,6 +107,31 @@ pub(super) async fn until_decided<T>(
     })
     .await;
     (answer, tries)
+}
+
+/// Tries a secret until a rule tells what begins so.
+pub(super) async fn until_told(
+    known: &Known,
+    operator: &Client,
+    secret: (usize, u32),
+    world: &World,
+    (rule, told): (&str, &str),
+) {
+    let question = Question {
+        key: Key::Right,
+        required: None,
+        address: Address::Inside,
+        cost: 1,
+        dry_run: true,
+    };
+    let request = request(known, secret, question, world);
+    eventually(told, async || {
+        let mut steps = operator.validate(request.clone()).await.steps.into_iter();
+        steps
+            .find(|step| step.rule == rule && step.detail.starts_with(told))
+            .map(drop)
+    })
+    .await;
 }
 
 /// Compares an answer that came after so many tries.

@@ -10,10 +10,12 @@ use super::steps::{
     Rate, Rule, SECOND, Standing, Step, TokenChange,
 };
 use super::token::Place;
-use super::world::{ACCOUNTS, World};
+use super::world::World;
 
 /// Spans of graces and lives, in milliseconds.
 const SPANS: [i64; 6] = [MS, 20 * MS, SECOND, HOUR, 12 * HOUR, 30 * DAY];
+/// Accounts that a history comes to.
+const MOST_ACCOUNTS: usize = 4;
 /// Grants of tokens and roles: few, so that they often meet.
 const GRANTS: [&[&str]; 7] = [
     &[],
@@ -36,8 +38,8 @@ const REQUIRED: [(&str, &str); 6] = [
 
 pub(super) fn step(world: &World) -> BoxedStrategy<Step> {
     let mut drawn = vec![
-        (3, directory()),
-        (2, policies()),
+        (3, directory(world)),
+        (2, policies(world)),
         (6, time(world)),
         (
             1,
@@ -45,9 +47,11 @@ pub(super) fn step(world: &World) -> BoxedStrategy<Step> {
         ),
     ];
     let tokens = world.tokens.len();
-    drawn.push((if tokens < 4 { 8 } else { 1 }, make_token()));
+    drawn.push((if tokens < 4 { 8 } else { 1 }, make_token(world)));
+    drawn.push((2, retries(world)));
     if tokens > 0 {
         drawn.push((9, lives(tokens)));
+        drawn.push((2, with_etag(tokens)));
         drawn.push((24, validate(world)));
         drawn.push((6, hold(world)));
     }
@@ -57,8 +61,8 @@ pub(super) fn step(world: &World) -> BoxedStrategy<Step> {
     Union::new_weighted(drawn).boxed()
 }
 
-fn account() -> impl Strategy<Value = usize> {
-    0..ACCOUNTS
+fn account(world: &World) -> impl Strategy<Value = usize> + Clone + use<> {
+    0..world.accounts.len()
 }
 
 /// One of three principals or roles of an account.
@@ -78,7 +82,7 @@ fn standing() -> impl Strategy<Value = Standing> {
     ]
 }
 
-fn directory() -> BoxedStrategy<Step> {
+fn directory(world: &World) -> BoxedStrategy<Step> {
     let principal = (standing(), any::<bool>(), btree_set(one(), 0..3)).prop_map(
         |(standing, api_user, roles)| Principal {
             standing,
@@ -92,17 +96,19 @@ fn directory() -> BoxedStrategy<Step> {
         2 => btree_set(one(), 0..3).prop_map(PrincipalChange::Roles),
     ];
     prop_oneof![
-        2 => account().prop_map(Step::AccountKey),
-        3 => (account(), one(), granted()).prop_map(|(a, n, grants)| Step::MakeRole(a, n, grants)),
-        2 => (account(), one(), granted()).prop_map(|(a, n, grants)| Step::SetRole(a, n, grants)),
-        1 => (account(), one()).prop_map(|(a, n)| Step::DeleteRole(a, n)),
-        4 => (account(), one(), principal).prop_map(|(a, n, principal)| Step::MakePrincipal(a, n, principal)),
-        4 => (account(), one(), change).prop_map(|(a, n, change)| Step::SetPrincipal(a, n, change)),
+        1 => (0..=world.accounts.len().min(MOST_ACCOUNTS - 1), preset(), calls())
+            .prop_map(|(a, preset, calls)| Step::MakeAccount(a, preset, calls)),
+        2 => account(world).prop_map(Step::AccountKey),
+        3 => (account(world), one(), granted()).prop_map(|(a, n, grants)| Step::MakeRole(a, n, grants)),
+        2 => (account(world), one(), granted()).prop_map(|(a, n, grants)| Step::SetRole(a, n, grants)),
+        1 => (account(world), one()).prop_map(|(a, n)| Step::DeleteRole(a, n)),
+        4 => (account(world), one(), principal).prop_map(|(a, n, principal)| Step::MakePrincipal(a, n, principal)),
+        4 => (account(world), one(), change).prop_map(|(a, n, change)| Step::SetPrincipal(a, n, change)),
     ]
     .boxed()
 }
 
-fn policies() -> BoxedStrategy<Step> {
+fn policies(world: &World) -> BoxedStrategy<Step> {
     let rule = prop_oneof![
         Just(Rule::Unbound),
         Just(Rule::Enforced),
@@ -116,15 +122,28 @@ fn policies() -> BoxedStrategy<Step> {
         1 => Just(PolicyChange::RekeyGrace(0)),
         1 => any::<bool>().prop_map(PolicyChange::RequireKey),
         1 => any::<bool>().prop_map(PolicyChange::RequireExpiry),
+        1 => option::of(proptest::sample::select(&SPANS[1..])).prop_map(PolicyChange::MaxLifetime),
         1 => any::<bool>().prop_map(PolicyChange::Freeze),
         2 => rule.prop_map(PolicyChange::Rule),
     ];
     prop_oneof![
-        3 => (account(), change).prop_map(|(a, change)| Step::Policy(a, change)),
-        1 => (account(), prop_oneof![1 => Just(true), 3 => Just(false)])
+        3 => (account(world), change).prop_map(|(a, change)| Step::Policy(a, change)),
+        1 => (account(world), prop_oneof![1 => Just(true), 3 => Just(false)])
             .prop_map(|(a, disabled)| Step::Disable(a, disabled)),
     ]
     .boxed()
+}
+
+pub(super) fn preset() -> impl Strategy<Value = &'static str> {
+    let presets = [
+        "integration-tokens",
+        "access-keys",
+        "application-keys",
+        "standard",
+        "own",
+        "own",
+    ];
+    proptest::sample::select(presets.to_vec())
 }
 
 pub(super) fn calls() -> impl Strategy<Value = u64> {
@@ -154,7 +173,33 @@ fn time(world: &World) -> BoxedStrategy<Step> {
     Union::new_weighted(drawn).prop_map(Step::Time).boxed()
 }
 
-fn make_token() -> BoxedStrategy<Step> {
+/// What makes a secret, with one of few ids: for the first time, or again.
+fn retries(world: &World) -> BoxedStrategy<Step> {
+    let fresh = match world.tokens.len() {
+        0 => make_token(world),
+        tokens => prop_oneof![make_token(world), rekey(tokens)].boxed(),
+    };
+    let known: Vec<Step> = world
+        .requests
+        .iter()
+        .map(|known| known.step.clone())
+        .collect();
+    let step = match known.len() {
+        0 => fresh,
+        _ => prop_oneof![2 => fresh, 5 => proptest::sample::select(known)].boxed(),
+    };
+    (0..2_u8, step)
+        .prop_map(|(id, step)| Step::Once(id, Box::new(step)))
+        .boxed()
+}
+
+fn with_etag(tokens: usize) -> BoxedStrategy<Step> {
+    (any::<bool>(), lives(tokens))
+        .prop_map(|(current, step)| Step::IfMatch(current, Box::new(step)))
+        .boxed()
+}
+
+fn make_token(world: &World) -> BoxedStrategy<Step> {
     let rates = [
         Rate {
             calls: 2,
@@ -192,18 +237,31 @@ fn make_token() -> BoxedStrategy<Step> {
             connections,
         },
     );
-    (account(), make)
-        .prop_map(|(a, make)| Step::MakeToken(a, make))
+    (account(world), make, option::weighted(0.25, 0..3_u8))
+        .prop_map(|(a, make, imported)| match imported {
+            Some(n) => Step::Import(a, make, n),
+            None => Step::MakeToken(a, make),
+        })
         .boxed()
 }
 
-fn lives(tokens: usize) -> BoxedStrategy<Step> {
-    let token = move || 0..tokens;
+fn rekey(tokens: usize) -> BoxedStrategy<Step> {
     let grace = prop_oneof![
         2 => Just(None),
         1 => Just(Some(0)),
         4 => proptest::sample::select(&SPANS[..]).prop_map(Some),
     ];
+    (0..tokens, grace, any::<bool>())
+        .prop_map(|(token, grace, on_first_use)| Step::Rekey {
+            token,
+            grace,
+            on_first_use,
+        })
+        .boxed()
+}
+
+fn lives(tokens: usize) -> BoxedStrategy<Step> {
+    let token = move || 0..tokens;
     let change = prop_oneof![
         1 => Just(TokenChange::Name),
         1 => option::of(one()).prop_map(TokenChange::Principal),
@@ -214,8 +272,7 @@ fn lives(tokens: usize) -> BoxedStrategy<Step> {
         1 => (0..4_u32).prop_map(TokenChange::Connections),
     ];
     prop_oneof![
-        8 => (token(), grace, any::<bool>())
-            .prop_map(|(token, grace, on_first_use)| Step::Rekey { token, grace, on_first_use }),
+        8 => rekey(tokens),
         3 => token().prop_map(Step::CompleteRekey),
         2 => token().prop_map(Step::CancelRekey),
         3 => (token(), change).prop_map(|(token, change)| Step::SetToken(token, change)),

@@ -5,12 +5,12 @@ use std::time::Duration;
 use keyward::api::proto::{HoldConnectionRequest, HoldConnectionResponse};
 use tonic::{Code, Status, Streaming};
 
-use super::calls::{answered, request, until_decided};
+use super::calls::{answered, request, until_decided, until_told};
 use super::decision::Decided;
 use super::real::Known;
-use super::steps::{Address, Key, Question};
+use super::steps::Question;
 use super::world::World;
-use crate::harness::{Client, error, eventually, refused};
+use crate::harness::{Client, error, refused};
 
 pub(super) type Stream = Streaming<HoldConnectionResponse>;
 
@@ -67,24 +67,9 @@ impl Known {
             .and_then(|number| self.streams.remove(&number))
             .expect("one was let go");
         drop(stream);
-        let question = Question {
-            key: Key::Right,
-            required: None,
-            address: Address::Inside,
-            cost: 1,
-            dry_run: true,
-        };
-        let version = world.tokens[token].secrets[0].version;
-        let request = request(self, (token, version), question, world);
+        let secret = (token, world.tokens[token].secrets[0].version);
         let told = format!("{} of the token's", world.held_by(token));
-        eventually("the connection to be free", async || {
-            let tried = operator.validate(request.clone()).await;
-            let mut steps = tried.steps.into_iter();
-            steps
-                .find(|step| step.rule == "connections" && step.detail.starts_with(&told))
-                .map(drop)
-        })
-        .await;
+        until_told(self, operator, secret, world, ("connections", &told)).await;
     }
 
     /// Those that were cut hear why, and then nothing.

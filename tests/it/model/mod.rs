@@ -10,6 +10,7 @@ mod draw;
 mod held;
 mod holders;
 mod real;
+mod retries;
 mod steps;
 mod token;
 mod wire;
@@ -36,15 +37,7 @@ impl ReferenceStateMachine for Reference {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<World> {
-        let presets = [
-            "integration-tokens",
-            "access-keys",
-            "application-keys",
-            "standard",
-            "own",
-            "own",
-        ];
-        let account = (proptest::sample::select(presets.to_vec()), draw::calls());
+        let account = (draw::preset(), draw::calls());
         let accounts = proptest::collection::vec(account, world::ACCOUNTS);
         accounts
             .prop_map(|accounts| World {
@@ -56,6 +49,7 @@ impl ReferenceStateMachine for Reference {
                 tokens: Vec::new(),
                 held: Vec::new(),
                 holds: 0,
+                requests: Vec::new(),
                 cut: Vec::new(),
                 outcome: Outcome::Done,
             })

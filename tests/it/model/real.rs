@@ -8,14 +8,14 @@ use keyward::domain::time::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
 
-use super::calls::{Waste, validated};
+use super::calls::{Waste, until_told, validated};
 use super::changes::directory;
 use super::holders::Stream;
 use super::steps::{DAY, Step};
 use super::token::{Place, Token};
 use super::wire::{account_id, at, principal_id, span, texts};
 use super::world::{Account, Outcome, World};
-use crate::harness::{Client, Home, Server, eventually, files, refused};
+use crate::harness::{Client, Home, Server, files, refused};
 
 pub(super) struct Real {
     runtime: Runtime,
@@ -29,6 +29,8 @@ pub(super) struct Real {
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) ids: Vec<String>,
+    /// Those that tokens were made with.
+    pub(super) etags: Vec<String>,
     /// By token and version.
     pub(super) texts: BTreeMap<(usize, u32), String>,
     pub(super) keys: BTreeMap<usize, String>,
@@ -51,10 +53,6 @@ impl Real {
         for (a, account) in world.accounts.iter().enumerate() {
             let made = runtime.block_on(make_account(&node.1, a, account));
             made.expect("it may be made");
-            for step in account.beginning(a) {
-                let made = runtime.block_on(directory(&node.1, &step));
-                made.expect("it may be made");
-            }
         }
         Self {
             runtime,
@@ -141,7 +139,12 @@ async fn start(home: &Home) -> (Server, Client) {
     (server, operator)
 }
 
-async fn make_account(operator: &Client, a: usize, account: &Account) -> Result<(), Status> {
+/// With the roles and principals that it begins with.
+pub(super) async fn make_account(
+    operator: &Client,
+    a: usize,
+    account: &Account,
+) -> Result<(), Status> {
     use proto::create_account_request::Terms;
     let terms = match account.preset {
         "own" => Terms::Policy(AccountPolicy {
@@ -156,12 +159,12 @@ async fn make_account(operator: &Client, a: usize, account: &Account) -> Result<
         terms: Some(terms),
         ..Default::default()
     };
-    operator
-        .directory
-        .clone()
-        .create_account(request)
-        .await
-        .map(drop)
+    let mut service = operator.directory.clone();
+    service.create_account(request).await?;
+    for step in account.beginning(a) {
+        directory(operator, &step).await?;
+    }
+    Ok(())
 }
 
 impl Known {
@@ -171,6 +174,7 @@ impl Known {
             Outcome::Decided(decided),
         ) = (step.clone(), &world.outcome)
         {
+            let token = world.bearer(token, version);
             let (secret, decided) = ((token, version), *decided);
             if matches!(step, Step::Hold(..)) {
                 self.hold(operator, secret, question, decided, world).await;
@@ -178,20 +182,16 @@ impl Known {
                 validated(self, operator, secret, question, decided, world).await;
             }
             if decided.takes_over && !self.apart {
-                eventually("the first use to be committed", async || {
-                    let token = self.get(operator, token).await.ok()?;
-                    let pending =
-                        |secret: &proto::SecretVersion| secret.state() == SecretState::Pending;
-                    (!token.secrets.iter().any(pending)).then_some(())
-                })
-                .await;
+                // The decisions know it a little later than the store.
+                let told = ("secret_version", "the secret is the current one");
+                until_told(self, operator, secret, world, told).await;
             }
             return self.compare(operator, token, world).await;
         }
         if let Step::Release(_) = step {
             return self.release(operator, world).await;
         }
-        let told = self.change(operator, step, world.now).await;
+        let told = self.change(operator, step, world).await;
         match &world.outcome {
             Outcome::Refused(reasons) => {
                 let (_, reason) = refused(told);
@@ -207,7 +207,11 @@ impl Known {
         }
     }
 
-    async fn get(&self, operator: &Client, token: usize) -> Result<proto::Token, Status> {
+    pub(super) async fn get(
+        &self,
+        operator: &Client,
+        token: usize,
+    ) -> Result<proto::Token, Status> {
         let request = GetTokenRequest {
             token_id: self.ids[token].clone(),
         };
@@ -256,17 +260,11 @@ impl Step {
     /// The tokens that it is about.
     fn tokens(&self, world: &World) -> Vec<usize> {
         match self {
-            Step::MakeToken(..) if matches!(world.outcome, Outcome::Done) => {
+            Step::MakeToken(..) | Step::Import(..) if matches!(world.outcome, Outcome::Done) => {
                 vec![world.tokens.len() - 1]
             }
-            Step::SetToken(token, _)
-            | Step::Rekey { token, .. }
-            | Step::CompleteRekey(token)
-            | Step::CancelRekey(token)
-            | Step::Deactivate(token)
-            | Step::Reactivate(token)
-            | Step::Delete(token) => vec![*token],
-            _ => vec![],
+            Step::Once(_, step) => step.tokens(world),
+            _ => self.token().into_iter().collect(),
         }
     }
 }

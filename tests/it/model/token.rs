@@ -14,10 +14,14 @@ pub(super) const PENDING_KEPT: i64 = 7 * DAY;
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) account: usize,
+    /// The text that it was imported with.
+    pub(super) imported: Option<u8>,
     pub(super) principal: Option<u8>,
     pub(super) expires: Option<i64>,
     pub(super) inactive: bool,
     pub(super) deleted: bool,
+    /// How often it was deactivated.
+    pub(super) stops: u32,
     pub(super) read_only: bool,
     pub(super) grants: Granted,
     pub(super) networks: bool,
@@ -120,7 +124,12 @@ impl Token {
 }
 
 impl World {
-    pub(super) fn make_token(&mut self, a: usize, make: &Make) -> Vec<&'static str> {
+    pub(super) fn make_token(
+        &mut self,
+        a: usize,
+        make: &Make,
+        imported: Option<u8>,
+    ) -> Vec<&'static str> {
         let account = &self.accounts[a];
         let mut wrong = account.objections(make.principal);
         let full = |limit: u32| self.tokens_of(a) >= limit as usize;
@@ -132,15 +141,18 @@ impl World {
                 .is_some_and(full)
                 .then_some("TOKEN_LIMIT"),
         );
-        let endless = account.policy.require_expiry && make.ttl.is_none();
-        wrong.extend(endless.then_some("INVALID_FIELD"));
+        wrong.extend(account.policy.objection(make.ttl));
+        let taken = imported.is_some() && self.holder(a, imported).is_some();
+        wrong.extend(taken.then_some("ALREADY_EXISTS"));
         if wrong.is_empty() {
             self.tokens.push(Token {
                 account: a,
+                imported,
                 principal: make.principal,
                 expires: make.ttl.map(|ttl| self.now + ttl),
                 inactive: false,
                 deleted: false,
+                stops: 0,
                 read_only: make.read_only,
                 grants: make.grants,
                 networks: make.networks,
@@ -159,6 +171,21 @@ impl World {
         wrong
     }
 
+    /// The token of an account that has an imported text.
+    fn holder(&self, a: usize, imported: Option<u8>) -> Option<usize> {
+        let there = |token: &Token| token.account == a && !token.deleted;
+        let mut tokens = self.tokens.iter();
+        tokens.position(|token| there(token) && token.imported == imported)
+    }
+
+    /// The token that is found by a secret of this one: an imported text may have come to another one.
+    pub(super) fn bearer(&self, t: usize, version: u32) -> usize {
+        let token = &self.tokens[t];
+        let foreign = version == 1 && token.imported.is_some();
+        let holder = foreign.then(|| self.holder(token.account, token.imported));
+        holder.flatten().unwrap_or(t)
+    }
+
     pub(super) fn set_token(&mut self, t: usize, change: &TokenChange) -> Vec<&'static str> {
         let now = self.now;
         let token = &mut self.tokens[t];
@@ -172,7 +199,10 @@ impl World {
             TokenChange::Name => wrong.extend(frozen),
             TokenChange::Principal(principal) => {
                 wrong.extend(frozen);
-                wrong.extend(account.objections(*principal));
+                // What stays as it is is not asked about again.
+                if *principal != token.principal {
+                    wrong.extend(account.objections(*principal));
+                }
                 if wrong.is_empty() {
                     token.principal = *principal;
                 }
@@ -180,10 +210,12 @@ impl World {
             TokenChange::Expire(ttl) => {
                 wrong.extend(frozen);
                 wrong.extend(token.expired(now).then_some("TOKEN_EXPIRED"));
-                let endless = account.policy.require_expiry && ttl.is_none();
-                wrong.extend(endless.then_some("INVALID_FIELD"));
+                let end = ttl.map(|ttl| now + ttl);
+                if end != token.expires {
+                    wrong.extend(account.policy.objection(*ttl));
+                }
                 if wrong.is_empty() {
-                    token.expires = ttl.map(|ttl| now + ttl);
+                    token.expires = end;
                 }
             }
             TokenChange::ReadOnly(read_only) => token.read_only = *read_only,
@@ -243,7 +275,10 @@ impl World {
                     }
                 }),
                 Step::CancelRekey(_) => token.drop_pending(),
-                Step::Deactivate(_) => token.inactive = true,
+                Step::Deactivate(_) => {
+                    token.stops += u32::from(!token.inactive);
+                    token.inactive = true;
+                }
                 Step::Reactivate(_) => token.inactive = false,
                 _ => token.deleted = true,
             }

@@ -37,6 +37,10 @@ pub(super) fn policy(change: PolicyChange) -> (&'static str, AccountPolicy) {
             to.require_expiry = required;
             "require_expiry"
         }
+        PolicyChange::MaxLifetime(most) => {
+            to.max_lifetime = most.map(span);
+            "max_lifetime"
+        }
         PolicyChange::Freeze(frozen) => {
             to.freeze_tokens = frozen;
             "freeze_tokens"
@@ -76,6 +80,11 @@ pub(super) fn principal_id(n: u8) -> String {
 
 pub(super) fn role_id(n: &u8) -> String {
     format!("role-{n}")
+}
+
+/// A text that was issued elsewhere.
+pub(super) fn foreign(n: u8) -> String {
+    format!("foreign-{n}")
 }
 
 pub(super) fn texts(grants: &[&str]) -> Vec<String> {

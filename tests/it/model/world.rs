@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::decision::{Decided, decide};
 use super::held::Held;
+use super::retries::Request;
 use super::steps::{DAY, Granted, PolicyChange, Principal, PrincipalChange, Rule, Standing, Step};
 use super::token::{PENDING_KEPT, Place, SUPERSEDED_KEPT, Token};
 
@@ -20,6 +21,8 @@ pub(super) struct World {
     pub(super) held: Vec<Held>,
     /// Connections that there ever were.
     pub(super) holds: u32,
+    /// Requests with an id that were done.
+    pub(super) requests: Vec<Request>,
     /// Connections that the last step has cut, by number, and why.
     pub(super) cut: Vec<(u32, &'static str)>,
     /// What the last step had to come to.
@@ -31,6 +34,8 @@ pub(super) enum Outcome {
     Done,
     /// An error with one of these reasons, and nothing half done.
     Refused(Vec<&'static str>),
+    /// The answer that was given before: a token and its secret.
+    Again(usize, u32),
     Decided(Decided),
 }
 
@@ -56,6 +61,7 @@ pub(super) struct Policy {
     pub(super) rule: Rule,
     pub(super) require_key: bool,
     pub(super) require_expiry: bool,
+    pub(super) max_lifetime: Option<i64>,
     pub(super) freeze: bool,
 }
 
@@ -71,6 +77,7 @@ impl Policy {
             rule: Rule::Unbound,
             require_key: false,
             require_expiry: false,
+            max_lifetime: None,
             freeze: false,
         };
         match preset {
@@ -100,6 +107,16 @@ impl Policy {
             },
             _ => standard,
         }
+    }
+
+    /// What is wrong with a token's living so long from now on.
+    pub(super) fn objection(&self, ttl: Option<i64>) -> Option<&'static str> {
+        let bounded = self.require_expiry || self.max_lifetime.is_some();
+        let too_long = match (ttl, self.max_lifetime) {
+            (None, _) => bounded,
+            (Some(ttl), most) => most.is_some_and(|most| ttl > most),
+        };
+        too_long.then_some("INVALID_FIELD")
     }
 }
 
@@ -167,6 +184,16 @@ impl Principal {
     }
 }
 
+impl From<Vec<&'static str>> for Outcome {
+    fn from(wrong: Vec<&'static str>) -> Self {
+        if wrong.is_empty() {
+            Self::Done
+        } else {
+            Self::Refused(wrong)
+        }
+    }
+}
+
 impl World {
     pub(super) fn step(mut self, step: &Step) -> Self {
         self.outcome = match *step {
@@ -184,28 +211,30 @@ impl World {
                 Outcome::Done
             }
             Step::Validate(token, version, question) => {
+                let token = self.bearer(token, version);
                 Outcome::Decided(decide(&mut self, token, version, question))
             }
             Step::Hold(token, version, question) => {
+                let token = self.bearer(token, version);
                 Outcome::Decided(self.hold(token, version, question))
             }
             Step::Release(place) => {
                 self.held.remove(place);
                 Outcome::Done
             }
-            _ => match self.change(step) {
-                wrong if wrong.is_empty() => Outcome::Done,
-                wrong => Outcome::Refused(wrong),
-            },
+            Step::Once(id, ref step) => self.once(id, step),
+            _ => self.change(step).into(),
         };
         self.cut = self.withdraw();
         self
     }
 
     /// Makes a change, unless it is refused: all that is wrong with it.
-    fn change(&mut self, step: &Step) -> Vec<&'static str> {
+    pub(super) fn change(&mut self, step: &Step) -> Vec<&'static str> {
         match step {
-            Step::MakeToken(account, make) => self.make_token(*account, make),
+            Step::MakeToken(account, make) => self.make_token(*account, make, None),
+            Step::Import(account, make, n) => self.make_token(*account, make, Some(*n)),
+            Step::IfMatch(current, step) => self.if_match(*current, step),
             Step::SetToken(token, change) => self.set_token(*token, change),
             Step::Rekey {
                 token,
@@ -225,6 +254,13 @@ impl World {
     fn directory(&mut self, step: &Step) -> Vec<&'static str> {
         let mut wrong = Vec::new();
         match step {
+            Step::MakeAccount(a, preset, calls) => {
+                let taken = *a < self.accounts.len();
+                wrong.extend(taken.then_some("ALREADY_EXISTS"));
+                if !taken {
+                    self.accounts.push(Account::new(preset, *calls));
+                }
+            }
             Step::AccountKey(a) => {
                 let account = &mut self.accounts[*a];
                 wrong.extend(account.has_key.then_some("ACCOUNT_KEY_EXISTS"));
@@ -302,6 +338,7 @@ impl World {
             PolicyChange::RekeyGrace(grace) => policy.rekey_grace = grace,
             PolicyChange::RequireKey(required) => policy.require_key = required,
             PolicyChange::RequireExpiry(required) => policy.require_expiry = required,
+            PolicyChange::MaxLifetime(most) => policy.max_lifetime = most,
             PolicyChange::Freeze(frozen) => policy.freeze = frozen,
             PolicyChange::Rule(rule) if has_tokens && rule != policy.rule => {
                 return vec!["POLICY_FIXED"];
