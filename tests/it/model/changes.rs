@@ -7,8 +7,8 @@ use tonic::Status;
 use super::real::{Known, make_account};
 use super::steps::{Make, PrincipalChange, Step, TokenChange};
 use super::wire::{
-    account_id, at, foreign, mask, networks, policy, principal_id, rate, role_id, span, standing,
-    texts,
+    account_id, at, foreign, labels, mask, networks, policy, principal_id, rate, role_id, span,
+    standing, texts,
 };
 use super::world::{Account, Outcome, World};
 use crate::harness::Client;
@@ -219,6 +219,7 @@ fn new_token(a: usize, make: &Make, request_id: String) -> proto::CreateTokenReq
         allowed_networks: networks(make.networks),
         rate_limit: make.rate.map(rate),
         max_connections: make.connections,
+        labels: labels(make.labelled),
         expiry: ttl.map(proto::create_token_request::Expiry::Ttl),
         request_id,
         ..Default::default()
@@ -242,11 +243,7 @@ async fn life(
             credentials.complete_rekey(request).await.map(drop)
         }
         Step::CancelRekey(_) => {
-            let request = proto::CancelRekeyRequest {
-                token_id,
-                etag,
-                ..Default::default()
-            };
+            let request = proto::CancelRekeyRequest { token_id, etag };
             credentials.cancel_rekey(request).await.map(drop)
         }
         Step::Deactivate(_) => {
@@ -258,11 +255,7 @@ async fn life(
             credentials.deactivate_token(request).await.map(drop)
         }
         Step::Reactivate(_) => {
-            let request = proto::ReactivateTokenRequest {
-                token_id,
-                etag,
-                ..Default::default()
-            };
+            let request = proto::ReactivateTokenRequest { token_id, etag };
             credentials.reactivate_token(request).await.map(drop)
         }
         _ => {

@@ -1,13 +1,14 @@
 //! How often each step is drawn: what matters more often than what does not.
 
+use keyward::api::proto::TokenState;
 use proptest::collection::btree_set;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::Union;
 
 use super::steps::{
-    Address, DAY, Granted, HOUR, Key, MS, Make, PolicyChange, Principal, PrincipalChange, Question,
-    Rate, Rule, SECOND, Standing, Step, TokenChange,
+    Address, DAY, Filter, Granted, HOUR, Key, MS, Make, PolicyChange, Principal, PrincipalChange,
+    Question, Rate, Rule, SECOND, Standing, Step, TokenChange,
 };
 use super::token::Place;
 use super::world::World;
@@ -54,6 +55,8 @@ pub(super) fn step(world: &World) -> BoxedStrategy<Step> {
         drawn.push((2, with_etag(tokens)));
         drawn.push((24, validate(world)));
         drawn.push((6, hold(world)));
+        drawn.push((3, many(world)));
+        drawn.push((3, lists(world)));
     }
     if !world.held.is_empty() {
         drawn.push((2, (0..world.held.len()).prop_map(Step::Release).boxed()));
@@ -223,16 +226,18 @@ fn make_token(world: &World) -> BoxedStrategy<Step> {
         prop::bool::weighted(0.2),
         granted(),
         prop::bool::weighted(0.2),
+        any::<bool>(),
         option::weighted(0.3, proptest::sample::select(rates.to_vec())),
         0..4_u32,
     );
     let make = make.prop_map(
-        |(principal, ttl, read_only, grants, networks, rate, connections)| Make {
+        |(principal, ttl, read_only, grants, networks, labelled, rate, connections)| Make {
             principal,
             ttl,
             read_only,
             grants,
             networks,
+            labelled,
             rate,
             connections,
         },
@@ -287,6 +292,49 @@ fn validate(world: &World) -> BoxedStrategy<Step> {
     (secret(world), question())
         .prop_map(|((token, version), question)| Step::Validate(token, version, question))
         .boxed()
+}
+
+fn many(world: &World) -> BoxedStrategy<Step> {
+    let asked = (secret(world), question());
+    let asked = asked.prop_map(|((token, version), question)| (token, version, question));
+    (any::<bool>(), proptest::collection::vec(asked, 1..6))
+        .prop_map(|(stream, asked)| Step::Many(stream, asked))
+        .boxed()
+}
+
+fn lists(world: &World) -> BoxedStrategy<Step> {
+    let states = [
+        TokenState::Active,
+        TokenState::Inactive,
+        TokenState::Expired,
+    ];
+    let now = world.now;
+    let moments = [now - HOUR, now, now + MS, now + 12 * HOUR, now + 31 * DAY];
+    let moment = || option::weighted(0.3, proptest::sample::select(moments.to_vec()));
+    let filter = (
+        option::weighted(0.3, proptest::sample::select(states.to_vec())),
+        option::weighted(0.2, one()),
+        proptest::sample::select(&["", "", "tok", "another"][..]),
+        (moment(), moment()),
+        prop::bool::weighted(0.3),
+        1..4,
+    );
+    let filter = filter.prop_map(
+        |(state, principal, prefix, moments, labelled, page)| Filter {
+            state,
+            principal,
+            prefix,
+            expire_before: moments.0,
+            unused_since: moments.1,
+            labelled,
+            page,
+        },
+    );
+    prop_oneof![
+        2 => (account(world), filter).prop_map(|(a, filter)| Step::List(a, filter)),
+        1 => account(world).prop_map(Step::Usage),
+    ]
+    .boxed()
 }
 
 /// Mostly such as is let in, so that there is something to be withdrawn.

@@ -3,12 +3,15 @@
 //! `KEYWARD_MODEL_CASES=1000 cargo test --test it model` is a long run. A history that fails is made as short as it goes, and
 //! is told again first in every later run (`regressions`).
 
+mod answers;
+mod asked;
 mod calls;
 mod changes;
 mod decision;
 mod draw;
 mod held;
 mod holders;
+mod policy;
 mod real;
 mod retries;
 mod steps;
@@ -50,6 +53,7 @@ impl ReferenceStateMachine for Reference {
                 held: Vec::new(),
                 holds: 0,
                 requests: Vec::new(),
+                crashed: false,
                 cut: Vec::new(),
                 outcome: Outcome::Done,
             })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
-use keyward::api::proto::{self, AccountPolicy, GetTokenRequest, SecretState, TokenState};
+use keyward::api::proto::{self, AccountPolicy, GetTokenRequest, SecretState};
 use keyward::domain::time::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
@@ -38,8 +38,6 @@ pub(super) struct Known {
     pub(super) streams: BTreeMap<u32, (usize, Stream)>,
     /// By account and day.
     pub(super) waste: BTreeMap<(usize, i64), Waste>,
-    /// A crash may have taken the last second's usage with it.
-    pub(super) usage_lost: bool,
     /// The two have come apart where they may: nothing is compared any more.
     pub(super) apart: bool,
 }
@@ -126,7 +124,6 @@ impl Real {
             let own = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(&data, own).expect("it is ours");
             self.known.wasted(world);
-            self.known.usage_lost = true;
         }
         self.node = Some(self.runtime.block_on(start(&self.home)));
         self.compare(world);
@@ -188,8 +185,14 @@ impl Known {
             }
             return self.compare(operator, token, world).await;
         }
-        if let Step::Release(_) = step {
-            return self.release(operator, world).await;
+        match (step, &world.outcome) {
+            (Step::Release(_), _) => return self.release(operator, world).await,
+            (Step::List(a, filter), _) => return self.list(operator, *a, *filter, world).await,
+            (Step::Usage(a), _) => return self.usage(operator, *a, world).await,
+            (Step::Many(stream, asked), Outcome::All(decided)) => {
+                return self.many(operator, *stream, asked, decided, world).await;
+            }
+            _ => {}
         }
         let told = self.change(operator, step, world).await;
         match &world.outcome {
@@ -229,19 +232,15 @@ impl Known {
             return;
         }
         let shown = shown.unwrap_or_else(|status| panic!("{status:?}"));
-        let state = match (token.expired(now), token.inactive) {
-            (true, _) => TokenState::Expired,
-            (false, true) => TokenState::Inactive,
-            (false, false) => TokenState::Active,
-        };
-        assert_eq!(shown.state(), state);
+        assert_eq!(shown.state(), token.state(now));
+        assert_eq!(shown.name, token.name);
         assert_eq!(shown.expire_time, token.expires.map(at));
         assert_eq!(
             shown.principal_id,
             token.principal.map(principal_id).unwrap_or_default()
         );
         assert_eq!(shown.grants, texts(token.grants));
-        if !self.usage_lost {
+        if !world.crashed {
             let calls = token.calls.get(&(now / DAY)).copied();
             assert_eq!(shown.calls_today, calls.unwrap_or_default());
             assert_eq!(shown.last_used_time, token.last_used.map(at));

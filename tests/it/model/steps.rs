@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use keyward::api::proto::TokenState;
+
 use super::token::Token;
 use super::world::World;
 
@@ -46,6 +48,12 @@ pub(super) enum Step {
     Once(u8, Box<Step>),
     /// What changes a token, with its etag (true), or with the one that it was made with.
     IfMatch(bool, Box<Step>),
+    /// Several validations in one call (false), or over one stream.
+    Many(bool, Vec<(usize, u32, Question)>),
+    /// The tokens of an account.
+    List(usize, Filter),
+    /// The day of an account.
+    Usage(usize),
     /// The clock goes forward to there.
     Time(i64),
     Restart,
@@ -72,8 +80,17 @@ impl Step {
                 let mut tokens = world.tokens.iter();
                 account(a) && !tokens.any(|token| !token.deleted && forgotten(token))
             }
+            Self::Many(_, ref questions) => {
+                let asked = questions.iter();
+                asked
+                    .clone()
+                    .all(|&(t, version, asked)| Self::Validate(t, version, asked).fits(world))
+                    && world.may_be_asked_at_once(questions)
+            }
             Self::MakeAccount(a, ..) => a <= world.accounts.len(),
             Self::AccountKey(a)
+            | Self::List(a, _)
+            | Self::Usage(a)
             | Self::Disable(a, _)
             | Self::Policy(a, _)
             | Self::MakeRole(a, ..)
@@ -177,6 +194,7 @@ pub(super) struct Make {
     pub(super) read_only: bool,
     pub(super) grants: Granted,
     pub(super) networks: bool,
+    pub(super) labelled: bool,
     pub(super) rate: Option<Rate>,
     /// 0: as many as the account lets it.
     pub(super) connections: u32,
@@ -200,6 +218,19 @@ pub(super) enum TokenChange {
     Grants(Granted),
     Networks(bool),
     Connections(u32),
+}
+
+/// Which tokens are listed: those that pass all that is set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Filter {
+    pub(super) state: Option<TokenState>,
+    pub(super) principal: Option<u8>,
+    pub(super) prefix: &'static str,
+    pub(super) expire_before: Option<i64>,
+    pub(super) unused_since: Option<i64>,
+    pub(super) labelled: bool,
+    /// Tokens on a page.
+    pub(super) page: i32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

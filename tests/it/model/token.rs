@@ -25,6 +25,9 @@ pub(super) struct Token {
     pub(super) read_only: bool,
     pub(super) grants: Granted,
     pub(super) networks: bool,
+    pub(super) name: &'static str,
+    pub(super) labelled: bool,
+    pub(super) made: i64,
     pub(super) rate: Option<Rate>,
     pub(super) connections: u32,
     /// When its burst is whole again.
@@ -156,6 +159,9 @@ impl World {
                 read_only: make.read_only,
                 grants: make.grants,
                 networks: make.networks,
+                name: "token",
+                labelled: make.labelled,
+                made: self.now,
                 rate: make.rate,
                 connections: make.connections,
                 rate_used_until: 0,
@@ -196,7 +202,12 @@ impl World {
         let frozen = account.policy.freeze.then_some("TOKEN_FROZEN");
         let mut wrong = Vec::new();
         match change {
-            TokenChange::Name => wrong.extend(frozen),
+            TokenChange::Name => {
+                wrong.extend(frozen);
+                if wrong.is_empty() {
+                    token.name = "another name";
+                }
+            }
             TokenChange::Principal(principal) => {
                 wrong.extend(frozen);
                 // What stays as it is is not asked about again.

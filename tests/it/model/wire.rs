@@ -1,5 +1,7 @@
 //! The reference's words as the contract has them.
 
+use std::collections::BTreeMap;
+
 use keyward::api::proto::{self, AccountPolicy};
 use keyward::domain::time::Timestamp;
 
@@ -89,6 +91,11 @@ pub(super) fn foreign(n: u8) -> String {
 
 pub(super) fn texts(grants: &[&str]) -> Vec<String> {
     grants.iter().map(|&grant| grant.into()).collect()
+}
+
+pub(super) fn labels(some: bool) -> BTreeMap<String, String> {
+    let label = ("team".into(), "orders".into());
+    some.then_some(label).into_iter().collect()
 }
 
 pub(super) fn networks(some: bool) -> Vec<String> {

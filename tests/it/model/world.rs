@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use super::decision::{Decided, decide};
 use super::held::Held;
+use super::policy::Policy;
 use super::retries::Request;
-use super::steps::{DAY, Granted, PolicyChange, Principal, PrincipalChange, Rule, Standing, Step};
+use super::steps::{
+    DAY, Granted, PolicyChange, Principal, PrincipalChange, Question, Rule, Standing, Step,
+};
 use super::token::{PENDING_KEPT, Place, SUPERSEDED_KEPT, Token};
 
 pub(super) const ACCOUNTS: usize = 2;
@@ -23,6 +26,8 @@ pub(super) struct World {
     pub(super) holds: u32,
     /// Requests with an id that were done.
     pub(super) requests: Vec<Request>,
+    /// A crash may have taken the last second's usage with it.
+    pub(super) crashed: bool,
     /// Connections that the last step has cut, by number, and why.
     pub(super) cut: Vec<(u32, &'static str)>,
     /// What the last step had to come to.
@@ -37,6 +42,8 @@ pub(super) enum Outcome {
     /// The answer that was given before: a token and its secret.
     Again(usize, u32),
     Decided(Decided),
+    /// Each of several.
+    All(Vec<Decided>),
 }
 
 #[derive(Clone, Debug)]
@@ -50,74 +57,8 @@ pub(super) struct Account {
     pub(super) principals: BTreeMap<u8, Principal>,
     /// Calls let in, by UTC day.
     pub(super) spent: BTreeMap<i64, u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Policy {
-    pub(super) max_tokens: Option<u32>,
-    pub(super) daily_calls: Option<u64>,
-    pub(super) connections: Option<u32>,
-    pub(super) rekey_grace: i64,
-    pub(super) rule: Rule,
-    pub(super) require_key: bool,
-    pub(super) require_expiry: bool,
-    pub(super) max_lifetime: Option<i64>,
-    pub(super) freeze: bool,
-}
-
-impl Policy {
-    /// The design's table of presets; `own` is one with few calls.
-    pub(super) fn of(preset: &str, own_calls: u64) -> Self {
-        let hours = |hours: i64| hours * DAY / 24;
-        let standard = Self {
-            max_tokens: None,
-            daily_calls: None,
-            connections: None,
-            rekey_grace: hours(4),
-            rule: Rule::Unbound,
-            require_key: false,
-            require_expiry: false,
-            max_lifetime: None,
-            freeze: false,
-        };
-        match preset {
-            "integration-tokens" => Self {
-                max_tokens: Some(100),
-                rekey_grace: 0,
-                rule: Rule::Enforced,
-                require_key: true,
-                require_expiry: true,
-                freeze: true,
-                ..standard
-            },
-            "access-keys" => Self {
-                rule: Rule::Attribution,
-                ..standard
-            },
-            "application-keys" => Self {
-                max_tokens: Some(3),
-                daily_calls: Some(2_500),
-                connections: Some(3),
-                rekey_grace: 0,
-                ..standard
-            },
-            "own" => Self {
-                daily_calls: Some(own_calls),
-                ..standard
-            },
-            _ => standard,
-        }
-    }
-
-    /// What is wrong with a token's living so long from now on.
-    pub(super) fn objection(&self, ttl: Option<i64>) -> Option<&'static str> {
-        let bounded = self.require_expiry || self.max_lifetime.is_some();
-        let too_long = match (ttl, self.max_lifetime) {
-            (None, _) => bounded,
-            (Some(ttl), most) => most.is_some_and(|most| ttl > most),
-        };
-        too_long.then_some("INVALID_FIELD")
-    }
+    /// Secrets that matched and were denied, by UTC day.
+    pub(super) denied: BTreeMap<i64, u64>,
 }
 
 impl Account {
@@ -136,6 +77,7 @@ impl Account {
             roles: BTreeMap::from([(0, &["orders"][..])]),
             principals: BTreeMap::from([(0, user(&[])), (1, user(&[0]))]),
             spent: BTreeMap::new(),
+            denied: BTreeMap::new(),
         }
     }
 
@@ -205,28 +147,43 @@ impl World {
             // Rates are kept in memory.
             Step::Restart | Step::Crash => {
                 self.held.clear();
+                self.crashed |= matches!(step, Step::Crash);
                 self.tokens
                     .iter_mut()
                     .for_each(|token| token.rate_used_until = 0);
                 Outcome::Done
             }
             Step::Validate(token, version, question) => {
-                let token = self.bearer(token, version);
-                Outcome::Decided(decide(&mut self, token, version, question))
+                Outcome::Decided(self.validate(token, version, question))
             }
             Step::Hold(token, version, question) => {
                 let token = self.bearer(token, version);
-                Outcome::Decided(self.hold(token, version, question))
+                let decided = self.hold(token, version, question);
+                self.count_denied(token, question, &decided);
+                Outcome::Decided(decided)
             }
             Step::Release(place) => {
                 self.held.remove(place);
                 Outcome::Done
             }
+            Step::Many(_, ref asked) => {
+                let asked = asked.iter();
+                let decided = asked.map(|&(t, version, asked)| self.validate(t, version, asked));
+                Outcome::All(decided.collect())
+            }
+            Step::List(..) | Step::Usage(_) => Outcome::Done,
             Step::Once(id, ref step) => self.once(id, step),
             _ => self.change(step).into(),
         };
         self.cut = self.withdraw();
         self
+    }
+
+    fn validate(&mut self, token: usize, version: u32, question: Question) -> Decided {
+        let token = self.bearer(token, version);
+        let decided = decide(self, token, version, question);
+        self.count_denied(token, question, &decided);
+        decided
     }
 
     /// Makes a change, unless it is refused: all that is wrong with it.
