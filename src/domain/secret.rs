@@ -62,8 +62,8 @@ impl Digest {
     }
 }
 
-/// Word by word: the same time whatever differs, and a quarter of what byte by byte costs on the hot path, where every slot is
-/// compared.
+/// Word by word: the same time whatever differs, with one barrier in place of one for each byte. Every slot is compared on every
+/// call.
 impl ConstantTimeEq for Digest {
     fn ct_eq(&self, other: &Self) -> Choice {
         let pairs = self.words().zip(other.words());
