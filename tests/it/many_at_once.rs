@@ -191,6 +191,25 @@ async fn a_stream_ends_with_its_caller_s_rights_and_with_the_server() {
 }
 
 #[tokio::test]
+async fn a_question_over_the_limit_ends_its_stream_as_it_fails_a_call() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    let large = asked(&"x".repeat(64 * 1024));
+    let called = operator
+        .credentials
+        .clone()
+        .validate_credentials(large.clone())
+        .await;
+    let expected = error(Code::InvalidArgument, "REQUEST_TOO_LARGE");
+    assert_eq!(refused(called), expected);
+    let mut talk = Conversation::begin(&operator).await;
+    talk.ask(1, large).await;
+    assert_eq!(refused(talk.replies.message().await), expected);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_in_order_and_one_bad_item_spoils_nothing() {
     let home = Home::new();
     let server = home.start().await;

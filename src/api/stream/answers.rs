@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 
 use crate::api::gate::Caller;
 use crate::api::proto::stream_validate_credentials_response::Answer;
-use crate::api::{Desk, proto, standing, status};
+use crate::api::{Desk, proto, standing, status, transport};
 use crate::domain::limits;
 
 type Question = proto::StreamValidateCredentialsRequest;
@@ -54,7 +54,8 @@ impl Answers {
         if self.waiting.len() >= limits::STREAM_WAITING {
             return Poll::Pending;
         }
-        Pin::new(questions).poll_next(cx)
+        let question = Pin::new(questions).poll_next(cx);
+        question.map_err(|error| transport::told(&error))
     }
 
     /// The answer where it can be given at once; else it waits with the others.
