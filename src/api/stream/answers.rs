@@ -77,6 +77,7 @@ impl Answers {
         }
         loop {
             if let Poll::Ready(Some(reply)) = Pin::new(&mut self.waiting).poll_next(cx) {
+                standing::check(&self.desk, &self.caller)?;
                 return Poll::Ready(Some(Ok(reply)));
             }
             match self.poll_question(cx) {
