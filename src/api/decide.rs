@@ -92,7 +92,7 @@ impl Desk {
             dry_run,
             token: &identity.token,
             account: &identity.account,
-            secret_good_until: identity.secret_good_until(now),
+            good_until: identity.good_until(now),
             now,
             heard: Some(heard),
         })

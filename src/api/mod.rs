@@ -19,6 +19,7 @@ pub mod proto;
 mod standing;
 mod status;
 mod stream;
+pub(crate) mod transport;
 mod usage;
 
 use std::sync::Arc;

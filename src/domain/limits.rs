@@ -86,6 +86,8 @@ pub const USAGE_DAYS: i32 = 90;
 pub const BATCH: usize = 100;
 /// Questions of one stream that wait at once for the store, or for a revision.
 pub const STREAM_WAITING: usize = 1_024;
+/// Bytes of those questions after which no further one is read; each is no longer than a request may be.
+pub const STREAM_WAITING_BYTES: usize = 256 * 1024;
 
 /// Rows of a page that names no size, and of the largest.
 pub const PAGE_SIZE_DEFAULT: usize = 50;

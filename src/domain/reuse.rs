@@ -16,8 +16,9 @@ pub struct Answered<'a> {
     pub dry_run: bool,
     pub token: &'a Token,
     pub account: &'a Account,
-    /// The end of the secret presented, where it is retiring.
-    pub secret_good_until: Option<Timestamp>,
+    /// When what was presented ends by the passing of time alone, where it does: a retiring secret, and one not used for the first
+    /// time yet.
+    pub good_until: Option<Timestamp>,
     pub now: Timestamp,
     /// How long ago the caller's stream of invalidations last said something; `None` without one.
     pub heard: Option<Duration>,
@@ -30,7 +31,7 @@ pub fn cache_for(answer: &Answered<'_>) -> Option<Duration> {
     if !answer.allowed || answer.dry_run || counted {
         return None;
     }
-    let ends = [answer.token.expire_time, answer.secret_good_until];
+    let ends = [answer.token.expire_time, answer.good_until];
     let left = ends.into_iter().flatten().map(|end| end.since(answer.now));
     let span = left.fold(LONGEST.checked_sub(answer.heard?)?, Duration::min);
     (!span.is_zero()).then_some(span)
@@ -108,7 +109,7 @@ mod tests {
                 dry_run,
                 token: &token,
                 account: &account,
-                secret_good_until: secret_ends,
+                good_until: secret_ends,
                 now: NOW,
                 heard: heard.map(millis),
             };

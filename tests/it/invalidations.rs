@@ -5,12 +5,13 @@ use std::time::Duration;
 use keyward::api::proto::create_token_request::Expiry;
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    Account, CreateAccountKeyRequest, CreatePrincipalRequest, CreateRoleRequest,
+    Account, Activation, CreateAccountKeyRequest, CreatePrincipalRequest, CreateRoleRequest,
     CreateTokenRequest, DeleteRoleRequest, DeleteTokenRequest, Principal, RateLimit,
     ReactivateTokenRequest, RekeyRequest, Role, Token, UpdateAccountRequest,
     UpdatePrincipalRequest, UpdateRoleRequest, UpdateTokenRequest, ValidateCredentialsRequest,
     ValidateCredentialsResponse, WatchInvalidationsRequest, WatchInvalidationsResponse,
 };
+use keyward::domain::limits::PENDING_KEPT;
 use tonic::{Code, Streaming};
 
 use crate::harness::{
@@ -365,6 +366,31 @@ async fn an_answer_is_kept_by_who_follows_and_no_longer_than_it_is_good() {
             .then_some(())
     })
     .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_about_a_pending_secret_is_not_kept_past_its_week() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    operator.account("acme", "standard").await;
+    let service = operator.operator(&["keyward/credentials:validate"], "");
+    let service = server.caller(&service.await);
+    let made = operator.token("acme", "n").await;
+    let request = RekeyRequest {
+        token_id: made.token.unwrap().id,
+        activation: Activation::OnFirstUse.into(),
+        ..Default::default()
+    };
+    let rekeyed = operator.credentials.clone().rekey(request).await.unwrap();
+    let left = Duration::from_millis(50);
+    home.clock.set(START.after(PENDING_KEPT - left));
+    let mut stream = follow(&service, 0).await;
+    next(&mut stream).await.unwrap();
+    let first = answer(&service, &rekeyed.into_inner().secret).await;
+    assert_eq!(decision(&first), ALLOW);
+    assert!(kept(&first).unwrap_or_default() <= left, "{first:?}");
     server.stop().await;
 }
 

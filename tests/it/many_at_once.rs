@@ -191,6 +191,57 @@ async fn a_stream_ends_with_its_caller_s_rights_and_with_the_server() {
 }
 
 #[tokio::test]
+async fn a_question_that_waited_is_not_answered_to_a_caller_that_lost_its_rights() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    operator.account("acme", "standard").await;
+    let good = operator.token("acme", "good").await.secret;
+    let secret = operator
+        .operator(&["keyward/credentials:validate"], "")
+        .await;
+    let caller = operator.validate(asked(&secret)).await;
+    let mut talk = Conversation::begin(&server.caller(&secret)).await;
+    let waiting = ValidateCredentialsRequest {
+        min_revision: caller.revision + 1,
+        ..asked(&good)
+    };
+    talk.ask(1, waiting).await;
+    talk.ask(2, asked(&good)).await;
+    assert_eq!(talk.next().await, (2, Ok(ALLOW)), "the first one waits");
+    let request = DeactivateTokenRequest {
+        token_id: caller.token_id,
+        ..Default::default()
+    };
+    let mut credentials = operator.credentials.clone();
+    credentials.deactivate_token(request).await.unwrap();
+    assert_eq!(
+        refused(talk.replies.message().await),
+        error(Code::Unauthenticated, "UNAUTHENTICATED")
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_over_the_limit_ends_its_stream_as_it_fails_a_call() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    let large = asked(&"x".repeat(64 * 1024));
+    let called = operator
+        .credentials
+        .clone()
+        .validate_credentials(large.clone())
+        .await;
+    let expected = error(Code::InvalidArgument, "REQUEST_TOO_LARGE");
+    assert_eq!(refused(called), expected);
+    let mut talk = Conversation::begin(&operator).await;
+    talk.ask(1, large).await;
+    assert_eq!(refused(talk.replies.message().await), expected);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_is_answered_in_order_and_one_bad_item_spoils_nothing() {
     let home = Home::new();
     let server = home.start().await;

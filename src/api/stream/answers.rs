@@ -4,18 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::stream::FuturesUnordered;
+use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
 use crate::api::gate::Caller;
 use crate::api::proto::stream_validate_credentials_response::Answer;
-use crate::api::{Desk, proto, standing, status};
-use crate::domain::limits;
+use crate::api::stream::waiting::{Pending, Waiting};
+use crate::api::{Desk, proto, standing, status, transport};
 
 type Question = proto::StreamValidateCredentialsRequest;
 type Reply = proto::StreamValidateCredentialsResponse;
-type Pending = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// The answers to a stream of questions. It reads no further than it can answer, so the peer's sending is bounded by HTTP/2's
 /// flow control, and what waits by a limit.
@@ -24,7 +23,7 @@ pub(in crate::api) struct Answers {
     caller: Arc<Caller>,
     /// `None` once the caller has asked everything.
     questions: Option<Streaming<Question>>,
-    waiting: FuturesUnordered<Pending>,
+    waiting: Waiting<Reply>,
     closing: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
 }
@@ -40,7 +39,7 @@ impl Answers {
             desk,
             caller: Arc::new(caller),
             questions: Some(questions),
-            waiting: FuturesUnordered::new(),
+            waiting: Waiting::new(),
             closing: Box::pin(async move { told.closing.begun().await }),
             ended: false,
         }
@@ -51,20 +50,23 @@ impl Answers {
         let Some(questions) = &mut self.questions else {
             return Poll::Ready(None);
         };
-        if self.waiting.len() >= limits::STREAM_WAITING {
+        if !self.waiting.has_room() {
             return Poll::Pending;
         }
-        Pin::new(questions).poll_next(cx)
+        let question = Pin::new(questions).poll_next(cx);
+        question.map_err(|error| transport::told(&error))
     }
 
     /// The answer where it can be given at once; else it waits with the others.
     fn answer(&mut self, question: Question, cx: &mut Context<'_>) -> Option<Reply> {
         let (desk, caller) = (Arc::clone(&self.desk), Arc::clone(&self.caller));
-        let mut pending: Pending = Box::pin(async move { reply(&desk, &caller, question).await });
+        let bytes = question.encoded_len();
+        let mut pending: Pending<Reply> =
+            Box::pin(async move { (bytes, reply(&desk, &caller, question).await) });
         match pending.as_mut().poll(cx) {
-            Poll::Ready(reply) => Some(reply),
+            Poll::Ready((_, reply)) => Some(reply),
             Poll::Pending => {
-                self.waiting.push(pending);
+                self.waiting.push(bytes, pending);
                 None
             }
         }
@@ -75,7 +77,8 @@ impl Answers {
             return Poll::Ready(Some(Err(status::shutting_down())));
         }
         loop {
-            if let Poll::Ready(Some(reply)) = Pin::new(&mut self.waiting).poll_next(cx) {
+            if let Poll::Ready(Some(reply)) = self.waiting.poll_next(cx) {
+                standing::check(&self.desk, &self.caller)?;
                 return Poll::Ready(Some(Ok(reply)));
             }
             match self.poll_question(cx) {

@@ -5,6 +5,7 @@ mod answers;
 mod events;
 mod invalidations;
 mod pull;
+mod waiting;
 mod watches;
 
 use std::sync::Arc;

@@ -1,23 +1,21 @@
 //! Finishes errors: whoever made one, it leaves with an ErrorInfo, and with the call's id to ask about.
 //!
-//! What a service says of its own errors is kept as it is; this fills in what the transport's (an unknown method, a
-//! message too large) lack, and puts a request that is no message at its sender's door. Only an answer that failed is
-//! looked at.
+//! What a service says of its own errors is kept as it is; what the transport's (an unknown method, a message too large) lack
+//! is filled in. Only an answer that failed is looked at.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
 use super::call_id;
-use super::{ERROR_DOMAIN, code_name};
 use crate::api::call_id::CallId;
+use crate::api::transport;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErrorsLayer;
@@ -78,40 +76,14 @@ where
     }
 }
 
-/// The reasons of requests that never reached their service, and how tonic words and codes them.
-const SENDERS_MISTAKES: [(Code, &str, &str); 2] = [
-    (Code::Internal, UNDECODED, "MALFORMED_REQUEST"),
-    (Code::OutOfRange, TOO_LARGE, "REQUEST_TOO_LARGE"),
-];
-
-/// How tonic begins its INTERNAL for bytes that are not the method's message, text that is not UTF-8 among them.
-const UNDECODED: &str = "failed to decode Protobuf message";
-
-/// How it begins its OUT_OF_RANGE for a message over the limit.
-const TOO_LARGE: &str = "Error, decoded message length too large";
-
 fn finish(status: &Status, id: CallId) -> Status {
+    let status = transport::told(status);
     let mut details = status.get_error_details();
-    let mut code = status.code();
-    if details.error_info().is_none() {
-        let mistake = SENDERS_MISTAKES
-            .iter()
-            .find(|(its, begins, _)| *its == code && status.message().starts_with(begins));
-        let reason = match mistake {
-            Some((_, _, reason)) => {
-                code = Code::InvalidArgument;
-                details.add_bad_request_violation("request", status.message());
-                reason
-            }
-            None => code_name(code),
-        };
-        details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
-    }
     if details.request_info().is_none() {
         details.set_request_info(id.as_str(), "");
     }
     Status::with_error_details_and_metadata(
-        code,
+        status.code(),
         status.message(),
         details,
         status.metadata().clone(),
@@ -120,9 +92,13 @@ fn finish(status: &Status, id: CallId) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use tonic::Code;
     use tonic_types::ErrorDetails;
     use tower::ServiceExt as _;
 
+    use super::super::ERROR_DOMAIN;
     use super::super::call_id::CallIdLayer;
     use super::super::testing::{call, handler, ok};
     use super::*;
