@@ -82,10 +82,8 @@ impl Real {
     pub(super) fn compare(&self, world: &World) {
         let (_, operator) = self.node.as_ref().expect("it serves");
         for place in 0..world.tokens.len() {
-            if !self.known.apart {
-                self.runtime
-                    .block_on(self.known.compare(operator, place, world));
-            }
+            self.runtime
+                .block_on(self.known.compare(operator, place, world));
         }
     }
 
@@ -224,6 +222,9 @@ impl Known {
 
     /// A token as it is shown.
     async fn compare(&self, operator: &Client, place: usize, world: &World) {
+        if self.apart {
+            return;
+        }
         let shown = self.get(operator, place).await;
         let token = &world.tokens[place];
         let now = world.now;
