@@ -207,6 +207,41 @@ async fn a_clock_that_was_ahead_for_a_while_spoils_no_count() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_leapt_leaves_no_use_in_the_future() {
+    for saved_meanwhile in [false, true] {
+        let world = World::with_accounts(["acme"]).await;
+        let old = world.token("acme").await;
+        let id = old.token.id;
+        world.rekey(id, 20 * DAY, AtOnce).await.unwrap();
+        let before = world.now();
+        world.clock.leap(10 * DAY);
+        world.call(old.secret.reveal(), "billing");
+        if saved_meanwhile {
+            world.save().await;
+            assert_eq!(
+                world.calls_today(id).await,
+                1,
+                "today is as it is committed"
+            );
+        }
+        world.clock.set_back(10 * DAY);
+        world.clock.advance(HOUR);
+        let usage = world.usage(id).await;
+        assert_eq!(
+            (usage.last_used, usage.today.counts.allowed),
+            (Some(before), 1)
+        );
+        let consumers = world.registry.recent_consumers(&world.root, id.as_str());
+        assert_eq!(consumers.await.unwrap()[0].consumer.last_seen, before);
+        let complete =
+            world
+                .registry
+                .complete_rekey(&world.root, id.to_string(), String::new(), Some(HOUR));
+        complete.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn ninety_days_are_kept_and_told() {
     let world = World::with_accounts(["acme"]).await;
     let issued = world.token("acme").await;

@@ -114,7 +114,7 @@ impl Registry {
     ) -> Result<T, Error> {
         let nothing_moves = self.usage.saving.read().await;
         let ledger = Arc::clone(&self.usage);
-        let today = Day::of(self.clock.now());
+        let today = Day::of(self.clock.settled());
         let read = self.store.read(move |reader| {
             let unsaved = ledger.unsaved(reader)?;
             read(reader, &unsaved, today)
