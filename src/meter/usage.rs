@@ -3,7 +3,7 @@
 //! `count` is on the hot path: one short lock of one of many shards. What waits is bounded by the tokens that there are and by
 //! the consumers that may be kept.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +16,9 @@ use crate::domain::usage::{Consumer, Counts, Days, SecretUse};
 
 /// Tokens are spread over so many locks.
 const SHARDS: usize = 64;
-/// Where a token has as many consumers waiting as may be kept, the least recent tenth goes.
-const MAKE_ROOM: usize = limits::CONSUMERS_OF_TOKEN / 10;
+/// Where there is no room for one more consumer, this part of the token's goes at once, the least recent: looking for them must not
+/// cost every call.
+const PART: usize = 10;
 
 /// A decision on a token whose secret was presented.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,7 @@ pub struct Used<'a> {
     pub cost: u64,
     pub consumer: Option<&'a str>,
     pub required: Option<Permission<'a>>,
+    /// The settled time: what is counted is committed, and must not lie in the future once a clock that leapt has returned.
     pub now: Timestamp,
 }
 
@@ -265,37 +267,32 @@ impl Counted {
         self.token = Arc::clone(token);
     }
 
-    /// Without `room` in all shards for one more, a new consumer takes the place of this token's least recent one, or of none.
+    /// Without `room` in all shards for one more, a new consumer takes the place of this token's least recent ones, or of none.
     fn count_consumer(&mut self, name: &str, used: &Used<'_>, room: bool) {
         let seen = Consumer::seen(used.now, used.version, used.cost);
         if let Some(consumer) = self.consumers.get_mut(name) {
             consumer.add(&seen);
             return;
         }
-        if self.consumers.len() >= limits::CONSUMERS_OF_TOKEN {
-            self.forget_consumers(MAKE_ROOM);
-        } else if !room {
-            if self.consumers.is_empty() {
-                return;
-            }
-            self.forget_consumers(1);
+        if !room && self.consumers.is_empty() {
+            return;
+        }
+        if !room || self.consumers.len() >= limits::CONSUMERS_OF_TOKEN {
+            self.make_room();
         }
         self.consumers.insert(name.into(), seen);
     }
 
-    /// Drops the least recent consumers.
-    fn forget_consumers(&mut self, many: usize) {
-        let by_age: BTreeSet<(Timestamp, &str)> = self
+    /// Drops the least recent consumers, one at least.
+    fn make_room(&mut self) {
+        let mut ages: Vec<(Timestamp, Box<str>)> = self
             .consumers
             .iter()
-            .map(|(name, consumer)| (consumer.last_seen, &**name))
+            .map(|(name, consumer)| (consumer.last_seen, name.clone()))
             .collect();
-        let oldest: Vec<Box<str>> = by_age
-            .into_iter()
-            .take(many)
-            .map(|(_, name)| name.into())
-            .collect();
-        for name in oldest {
+        ages.sort_unstable();
+        let many = (ages.len() / PART).max(1);
+        for (_, name) in ages.into_iter().take(many) {
             self.consumers.remove(&name);
         }
     }

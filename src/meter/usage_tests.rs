@@ -224,6 +224,22 @@ fn in_all_no_more_consumers_wait_than_may_be_kept() {
 }
 
 #[test]
+fn without_room_for_more_a_tenth_of_a_token_s_consumers_makes_it() {
+    let usage = Usage::new(100);
+    let token = token("a", &[]);
+    for n in 0..=100 {
+        usage.count(&Used {
+            consumer: Some(&format!("c{n}")),
+            now: Timestamp::from_millis(NOW.as_millis() + n),
+            ..used(&token)
+        });
+    }
+    let kept = waiting(&usage, &token).consumers;
+    assert_eq!(kept.len(), 91);
+    assert!(!kept.contains_key("c9") && kept.contains_key("c10") && kept.contains_key("c100"));
+}
+
+#[test]
 fn a_save_takes_so_many_rows_and_keeps_them_in_hand_until_they_are_written() {
     let usage = Usage::new(MANY);
     let tokens: Vec<_> = (0..10).map(|n| token(&format!("{n}"), &[])).collect();
