@@ -219,6 +219,12 @@ impl Slots {
         ledgers.any(|ledger| ledger.row > ledger.held)
     }
 
+    /// Of how many tokens.
+    #[cfg(test)]
+    pub(crate) fn surplus_of(&self) -> usize {
+        self.lock().surplus.len()
+    }
+
     /// What of that is to be said to the store, for so many tokens at the most. They are not handed out any more.
     #[must_use]
     pub fn surplus(&self, most: usize) -> Vec<Request> {
