@@ -13,6 +13,7 @@ use crate::domain::limits;
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::Token;
 use crate::domain::usage::{Consumer, Counts, Days, SecretUse};
+use crate::meter::holders::Holders;
 
 /// Tokens are spread over so many locks.
 const SHARDS: usize = 64;
@@ -37,6 +38,8 @@ pub struct Used<'a> {
 /// What was counted and is not saved yet.
 #[derive(Debug)]
 pub struct Usage {
+    /// Whoever holds a connection uses its token all the while.
+    pub holders: Arc<Holders>,
     shards: [Mutex<HashMap<TokenId, Counted>>; SHARDS],
     /// What a save is about, until it is known to be written. Locked before any shard.
     taken: Mutex<Option<Arc<Batch>>>,
@@ -73,6 +76,7 @@ impl Usage {
     #[must_use]
     pub fn new(max_consumers: usize) -> Self {
         Self {
+            holders: Arc::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             taken: Mutex::default(),
             consumers: AtomicUsize::new(0),
@@ -149,6 +153,29 @@ impl Usage {
     #[must_use]
     pub fn waiting(&self, id: TokenId) -> Option<Counted> {
         lock(self.shard(id)).get(&id).cloned()
+    }
+
+    /// The use of a token at this moment by those who hold connections of it; their calls were counted as they began.
+    #[must_use]
+    pub fn held(&self, id: TokenId, now: Timestamp) -> Option<Counted> {
+        let held = self.holders.of(id);
+        let mut counted = Counted::nothing(&held.first()?.token);
+        for holder in &held {
+            let used = Used {
+                token: &counted.token.clone(),
+                version: holder.version,
+                allowed: true,
+                cost: 0,
+                consumer: None,
+                required: None,
+                now,
+            };
+            counted.count(&used, 0);
+            if !holder.consumer.is_empty() {
+                counted.count_consumer(&holder.consumer, &used, true);
+            }
+        }
+        Some(counted)
     }
 
     /// What waits of all tokens of an account together, besides what a save has in hand.
@@ -323,4 +350,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 #[path = "usage_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -7,7 +7,7 @@ use crate::domain::secret::{Digest, KeyId, Place, Secret};
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const MANY: usize = 100_000;
 
-fn token(id: &str, grants: &[&str]) -> Arc<Token> {
+pub(in crate::meter) fn token(id: &str, grants: &[&str]) -> Arc<Token> {
     let first = Secret {
         version: 1,
         place: Place::Current,

@@ -37,11 +37,11 @@ impl World {
         read.unwrap().remove(0)
     }
 
-    async fn calls_today(&self, id: TokenId) -> u64 {
+    pub(super) async fn calls_today(&self, id: TokenId) -> u64 {
         self.usage(id).await.today.counts.allowed
     }
 
-    async fn account_usage(&self, account: &str, days: i32) -> AccountUsagePage {
+    pub(super) async fn account_usage(&self, account: &str, days: i32) -> AccountUsagePage {
         let read = self
             .registry
             .get_usage(&self.root, account, days, page(50, ""));
@@ -187,58 +187,6 @@ async fn a_day_goes_into_the_history_with_the_first_save_of_the_next() {
     world.clock.advance(2 * DAY);
     assert_eq!(days().await, [2, 1, 0, 0], "days without use are told");
     assert_eq!(world.account_usage("acme", 2).await.days.len(), 2);
-}
-
-#[tokio::test]
-async fn a_clock_that_was_ahead_for_a_while_spoils_no_count() {
-    let world = World::with_accounts(["acme"]).await;
-    let issued = world.token("acme").await;
-    let id = issued.token.id;
-    let now = world.now();
-    for time in [now, now.after(DAY), now, now] {
-        world.clock.set(time);
-        world.call(issued.secret.reveal(), "");
-        world.save().await;
-    }
-    assert_eq!(world.calls_today(id).await, 3);
-    assert_eq!(world.account_usage("acme", 0).await.calls_today, 3);
-    world.clock.set(now.after(DAY));
-    assert_eq!(world.calls_today(id).await, 1);
-}
-
-#[tokio::test]
-async fn a_wall_clock_that_leapt_leaves_no_use_in_the_future() {
-    for saved_meanwhile in [false, true] {
-        let world = World::with_accounts(["acme"]).await;
-        let old = world.token("acme").await;
-        let id = old.token.id;
-        world.rekey(id, 20 * DAY, AtOnce).await.unwrap();
-        let before = world.now();
-        world.clock.leap(10 * DAY);
-        world.call(old.secret.reveal(), "billing");
-        if saved_meanwhile {
-            world.save().await;
-            assert_eq!(
-                world.calls_today(id).await,
-                1,
-                "today is as it is committed"
-            );
-        }
-        world.clock.set_back(10 * DAY);
-        world.clock.advance(HOUR);
-        let usage = world.usage(id).await;
-        assert_eq!(
-            (usage.last_used, usage.today.counts.allowed),
-            (Some(before), 1)
-        );
-        let consumers = world.registry.recent_consumers(&world.root, id.as_str());
-        assert_eq!(consumers.await.unwrap()[0].consumer.last_seen, before);
-        let complete =
-            world
-                .registry
-                .complete_rekey(&world.root, id.to_string(), String::new(), Some(HOUR));
-        complete.await.unwrap();
-    }
 }
 
 #[tokio::test]

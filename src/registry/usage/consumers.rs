@@ -127,7 +127,8 @@ impl Ledger {
     ) -> Result<Option<Timestamp>, Error> {
         let mut usage: TokenUsage = view.get(&key::usage(token.id))?.unwrap_or_default();
         // What a save has in hand may be in the store as well: the later of two times is right all the same.
-        for counted in self.counted.of(token.id) {
+        let held = self.counted.held(token.id, view.now());
+        for counted in self.counted.of(token.id).into_iter().chain(held) {
             usage.add_secrets(&counted.secrets);
         }
         let old = token
