@@ -64,7 +64,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    fn now(self) -> Timestamp {
+    /// As `Clock::now`.
+    #[must_use]
+    pub fn now(self) -> Timestamp {
         self.wall.max(self.floor())
     }
 
@@ -81,7 +83,9 @@ impl Reading {
         self.wall > self.passed().after(LEAP)
     }
 
-    fn settled(self) -> Timestamp {
+    /// As `Clock::settled`.
+    #[must_use]
+    pub fn settled(self) -> Timestamp {
         if self.leapt() {
             self.passed()
         } else {

@@ -164,7 +164,8 @@ impl Validator {
 
     /// Decides, and pays from the budget. What is undecided has left no trace but in the budget.
     pub fn validate(&self, ask: &Ask<'_>, budget: &mut impl Budget) -> Result<Answer, Undecided> {
-        let now = self.clock.now();
+        let clocks = self.clock.read();
+        let now = clocks.now();
         let revision = self.directory.revision();
         let found = self.find(ask, now);
         let subject = found.as_ref().map(|(identity, _)| identity.subject());
@@ -184,7 +185,7 @@ impl Validator {
                 cost: ask.cost,
                 consumer: ask.consumer,
                 required: ask.question.required,
-                now,
+                now: clocks.settled(),
             });
         }
         Ok(Answer {

@@ -62,7 +62,7 @@ impl Credentials {
             }
             read => read?,
         };
-        let now = self.0.validator.now();
+        let now = self.0.registry.clock.settled();
         let recent = recent.into_iter();
         Ok(recent.map(|named| usage::consumer(named, now)).collect())
     }

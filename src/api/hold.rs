@@ -20,7 +20,9 @@ use super::{Desk, proto, standing, status};
 use crate::directory::alarms::{Alarm, Watched};
 use crate::domain::field::Violation;
 use crate::domain::operator::Scope;
+use crate::meter::holders::Holder;
 use crate::meter::slots::Slot;
+use crate::meter::usage::Used;
 use crate::registry::Error;
 use crate::registry::cuts::CutConnection;
 use crate::validator::{Answer, Identity};
@@ -49,6 +51,8 @@ struct Held {
     /// Whose connection it is, as of the last decision.
     identity: Identity,
     alarm: Alarm,
+    /// Who holds it.
+    _holder: Holder,
     _slot: Slot,
 }
 
@@ -84,7 +88,11 @@ pub(super) async fn hold(
         });
     };
     asked.presented = None;
+    let version = identity.secret_version();
+    let holders = &desk.meter.usage.holders;
+    let holder = holders.hold(&identity.token, version, &asked.consumer);
     let held = Held {
+        _holder: holder,
         desk: Arc::clone(desk),
         caller,
         asked,
@@ -111,9 +119,10 @@ impl Held {
         cut: Option<Cut>,
     ) {
         let ending = tokio::select! {
-            _ = &mut closed => return,
+            _ = &mut closed => return self.count_end(),
             ending = self.withdrawn() => ending,
         };
+        self.count_end();
         if ending.is_ok() {
             self.log(&ending);
         }
@@ -181,6 +190,19 @@ impl Held {
             held,
             limit,
         }))
+    }
+
+    /// Until now it was in use; its call was counted as it began.
+    fn count_end(&self) {
+        self.desk.meter.usage.count(&Used {
+            token: &self.identity.token,
+            version: self.identity.secret_version(),
+            allowed: true,
+            cost: 0,
+            consumer: Some(&*self.asked.consumer).filter(|name| !name.is_empty()),
+            required: None,
+            now: self.desk.registry.clock.settled(),
+        });
     }
 
     fn log(&self, ending: &Ending) {

@@ -81,7 +81,7 @@ impl UsageService for Usage {
                 .await
         };
         let paged = self.0.settle(&caller, listed).await?;
-        let now = self.0.validator.now();
+        let now = self.0.registry.clock.settled();
         let consumers = paged.items.into_iter();
         Ok(Response::new(proto::ListConsumersResponse {
             consumers: consumers

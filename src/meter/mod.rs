@@ -1,9 +1,11 @@
 //! What is metered: the daily calls of accounts (`quota`) and the connections of tokens (`slots`), so that none is let in too
-//! many, the rate of tokens (`rate`), and how often things are used (`usage`). `purse` is what one request pays from.
+//! many, the rate of tokens (`rate`), and how often things are used (`usage`) and by whom
+//! they are held (`holders`). `purse` is what one request pays from.
 //!
 //! All of it is memory, asked by the validator and filled by the registry: what must be exact across crashes and nodes is
 //! leased from the store (`registry::leases`, `registry::slots`) before it is handed out here.
 
+pub mod holders;
 mod purse;
 pub mod quota;
 pub mod rate;

@@ -139,6 +139,12 @@ impl Slots {
             ledger.held += 1;
             return Taken::Slot(self.slot(token));
         }
+        // Who came first gave up first: while the store is silent, only those wait who still do.
+        while ledger
+            .waiting
+            .pop_front_if(|waiter| waiter.tell.is_closed())
+            .is_some()
+        {}
         let (tell, ticket) = oneshot::channel();
         ledger.waiting.push_back(Waiter { limit, tell });
         if ledger.asked.is_none() && state.wanted.insert(token) {
@@ -183,10 +189,15 @@ impl Slots {
             ledger.others = lease.others;
             ledger.limit = lease.limit.unwrap_or(u32::MAX);
             ledger.hand_out(|| self.slot(token));
-            let mut left = ledger.asked.take().unwrap_or_default();
-            if lease.slots < request.wanted {
-                left.drain(..)
-                    .for_each(|waiter| drop(waiter.tell.send(None)));
+            let (all_held, held) = (lease.slots < request.wanted, ledger.held);
+            let (refused, mut left): (VecDeque<Waiter>, VecDeque<Waiter>) = ledger
+                .asked
+                .take()
+                .unwrap_or_default()
+                .into_iter()
+                .partition(|waiter| all_held || waiter.limit <= held);
+            for waiter in refused {
+                drop(waiter.tell.send(None));
             }
             left.append(&mut ledger.waiting);
             ledger.waiting = left;
@@ -206,6 +217,12 @@ impl Slots {
         let state = self.lock();
         let mut ledgers = state.ledgers.values();
         ledgers.any(|ledger| ledger.row > ledger.held)
+    }
+
+    /// Of how many tokens.
+    #[cfg(test)]
+    pub(crate) fn surplus_of(&self) -> usize {
+        self.lock().surplus.len()
     }
 
     /// What of that is to be said to the store, for so many tokens at the most. They are not handed out any more.

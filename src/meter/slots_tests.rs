@@ -194,3 +194,28 @@ fn who_waits_while_others_take_the_last_one_is_refused() {
     assert_eq!(handed.iter().filter(|slot| **slot).count(), 1);
     assert!(handed[0], "who came first");
 }
+
+#[test]
+fn who_does_not_wait_any_more_takes_up_no_room_while_the_store_is_silent() {
+    let slots = Arc::new(Slots::default());
+    let asked = wait(slots.take(token(1), Some(2)));
+    let requests = slots.lock().requests();
+    for _ in 0..1_000 {
+        drop(wait(slots.take(token(1), Some(2))));
+    }
+    assert!(slots.lock().ledgers[&token(1)].waiting.len() <= 1);
+    drop(asked);
+    slots.settle(&requests[0], None);
+}
+
+#[test]
+fn whoever_waits_under_a_limit_that_is_reached_is_refused() {
+    let (slots, mut kept) = (Arc::new(Slots::default()), Kept::new(0, 3));
+    let _raised = wait(slots.take(token(1), Some(3)));
+    let mut lowered = wait(slots.take(token(1), Some(1)));
+    let requests = slots.lock().requests();
+    let lease = kept.lease(&requests[0]);
+    slots.settle(&requests[0], Some(lease));
+    assert!(lowered.0.try_recv().unwrap().is_none());
+    assert!(slots.lock().requests().is_empty(), "nobody is asked about");
+}

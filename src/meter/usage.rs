@@ -3,7 +3,7 @@
 //! `count` is on the hot path: one short lock of one of many shards. What waits is bounded by the tokens that there are and by
 //! the consumers that may be kept.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,11 +13,13 @@ use crate::domain::limits;
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::Token;
 use crate::domain::usage::{Consumer, Counts, Days, SecretUse};
+use crate::meter::holders::Holders;
 
 /// Tokens are spread over so many locks.
 const SHARDS: usize = 64;
-/// Where a token has as many consumers waiting as may be kept, the least recent tenth goes.
-const MAKE_ROOM: usize = limits::CONSUMERS_OF_TOKEN / 10;
+/// Where there is no room for one more consumer, this part of the token's goes at once, the least recent: looking for them must not
+/// cost every call.
+const PART: usize = 10;
 
 /// A decision on a token whose secret was presented.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +31,15 @@ pub struct Used<'a> {
     pub cost: u64,
     pub consumer: Option<&'a str>,
     pub required: Option<Permission<'a>>,
+    /// The settled time: what is counted is committed, and must not lie in the future once a clock that leapt has returned.
     pub now: Timestamp,
 }
 
 /// What was counted and is not saved yet.
 #[derive(Debug)]
 pub struct Usage {
+    /// Whoever holds a connection uses its token all the while.
+    pub holders: Arc<Holders>,
     shards: [Mutex<HashMap<TokenId, Counted>>; SHARDS],
     /// What a save is about, until it is known to be written. Locked before any shard.
     taken: Mutex<Option<Arc<Batch>>>,
@@ -71,6 +76,7 @@ impl Usage {
     #[must_use]
     pub fn new(max_consumers: usize) -> Self {
         Self {
+            holders: Arc::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             taken: Mutex::default(),
             consumers: AtomicUsize::new(0),
@@ -147,6 +153,29 @@ impl Usage {
     #[must_use]
     pub fn waiting(&self, id: TokenId) -> Option<Counted> {
         lock(self.shard(id)).get(&id).cloned()
+    }
+
+    /// The use of a token at this moment by those who hold connections of it; their calls were counted as they began.
+    #[must_use]
+    pub fn held(&self, id: TokenId, now: Timestamp) -> Option<Counted> {
+        let held = self.holders.of(id);
+        let mut counted = Counted::nothing(&held.first()?.token);
+        for holder in &held {
+            let used = Used {
+                token: &counted.token.clone(),
+                version: holder.version,
+                allowed: true,
+                cost: 0,
+                consumer: None,
+                required: None,
+                now,
+            };
+            counted.count(&used, 0);
+            if !holder.consumer.is_empty() {
+                counted.count_consumer(&holder.consumer, &used, true);
+            }
+        }
+        Some(counted)
     }
 
     /// What waits of all tokens of an account together, besides what a save has in hand.
@@ -265,37 +294,32 @@ impl Counted {
         self.token = Arc::clone(token);
     }
 
-    /// Without `room` in all shards for one more, a new consumer takes the place of this token's least recent one, or of none.
+    /// Without `room` in all shards for one more, a new consumer takes the place of this token's least recent ones, or of none.
     fn count_consumer(&mut self, name: &str, used: &Used<'_>, room: bool) {
         let seen = Consumer::seen(used.now, used.version, used.cost);
         if let Some(consumer) = self.consumers.get_mut(name) {
             consumer.add(&seen);
             return;
         }
-        if self.consumers.len() >= limits::CONSUMERS_OF_TOKEN {
-            self.forget_consumers(MAKE_ROOM);
-        } else if !room {
-            if self.consumers.is_empty() {
-                return;
-            }
-            self.forget_consumers(1);
+        if !room && self.consumers.is_empty() {
+            return;
+        }
+        if !room || self.consumers.len() >= limits::CONSUMERS_OF_TOKEN {
+            self.make_room();
         }
         self.consumers.insert(name.into(), seen);
     }
 
-    /// Drops the least recent consumers.
-    fn forget_consumers(&mut self, many: usize) {
-        let by_age: BTreeSet<(Timestamp, &str)> = self
+    /// Drops the least recent consumers, one at least.
+    fn make_room(&mut self) {
+        let mut ages: Vec<(Timestamp, Box<str>)> = self
             .consumers
             .iter()
-            .map(|(name, consumer)| (consumer.last_seen, &**name))
+            .map(|(name, consumer)| (consumer.last_seen, name.clone()))
             .collect();
-        let oldest: Vec<Box<str>> = by_age
-            .into_iter()
-            .take(many)
-            .map(|(_, name)| name.into())
-            .collect();
-        for name in oldest {
+        ages.sort_unstable();
+        let many = (ages.len() / PART).max(1);
+        for (_, name) in ages.into_iter().take(many) {
             self.consumers.remove(&name);
         }
     }
@@ -326,4 +350,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 #[path = "usage_tests.rs"]
-mod tests;
+pub(super) mod tests;

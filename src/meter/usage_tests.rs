@@ -7,7 +7,7 @@ use crate::domain::secret::{Digest, KeyId, Place, Secret};
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const MANY: usize = 100_000;
 
-fn token(id: &str, grants: &[&str]) -> Arc<Token> {
+pub(in crate::meter) fn token(id: &str, grants: &[&str]) -> Arc<Token> {
     let first = Secret {
         version: 1,
         place: Place::Current,
@@ -221,6 +221,22 @@ fn in_all_no_more_consumers_wait_than_may_be_kept() {
     let _ = usage.take(100, 1).unwrap();
     see(&second, "now", 10);
     assert_eq!(names(&second), ["now".into()]);
+}
+
+#[test]
+fn without_room_for_more_a_tenth_of_a_token_s_consumers_makes_it() {
+    let usage = Usage::new(100);
+    let token = token("a", &[]);
+    for n in 0..=100 {
+        usage.count(&Used {
+            consumer: Some(&format!("c{n}")),
+            now: Timestamp::from_millis(NOW.as_millis() + n),
+            ..used(&token)
+        });
+    }
+    let kept = waiting(&usage, &token).consumers;
+    assert_eq!(kept.len(), 91);
+    assert!(!kept.contains_key("c9") && kept.contains_key("c10") && kept.contains_key("c100"));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{Error, Registry};
 use crate::domain::event::{Event, EventKind, Origin};
 use crate::domain::id::{AccountId, TokenId};
@@ -14,6 +16,8 @@ const GATHERED: Duration = Duration::from_millis(250);
 const EVERY: Duration = Duration::from_secs(60);
 /// Pairs of token and reason that are counted at once; further ones are told of one by one no more.
 const REMEMBERED: usize = 10_000;
+/// Lines that are being written at once: the store's queue is everybody's.
+const WRITING: usize = 64;
 
 /// A connection that was cut.
 #[derive(Clone, Debug)]
@@ -31,8 +35,20 @@ pub struct CutConnection {
 }
 
 /// Those that the log has not heard of.
-#[derive(Debug, Default)]
-pub struct Cuts(Mutex<HashMap<(TokenId, &'static str), u64>>);
+#[derive(Debug)]
+pub struct Cuts {
+    counted: Mutex<HashMap<(TokenId, &'static str), u64>>,
+    writing: Semaphore,
+}
+
+impl Default for Cuts {
+    fn default() -> Self {
+        Self {
+            counted: Mutex::default(),
+            writing: Semaphore::new(WRITING),
+        }
+    }
+}
 
 impl Cuts {
     /// Counts one; whether somebody has to begin to tell of this token and reason.
@@ -60,8 +76,13 @@ impl Cuts {
         count
     }
 
+    /// The log did not take them: they are told of with the next. Where it took them all the same they are told of twice.
+    fn put_back(&self, cut: &CutConnection, count: u64) {
+        *self.lock().entry((cut.token, cut.reason)).or_default() += count;
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<(TokenId, &'static str), u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,20 +94,23 @@ impl Registry {
         }
         tokio::time::sleep(GATHERED).await;
         loop {
+            let turn = cuts.writing.acquire().await;
             let count = cuts.take(&cut);
             if count == 0 {
                 return;
             }
             if let Err(error) = self.log_cut(&cut, count).await {
-                tracing::warn!(%error, token = %cut.token, count, "cut connections could not be logged");
+                tracing::warn!(%error, token = %cut.token, count, "cut connections are not logged yet");
+                cuts.put_back(&cut, count);
             }
+            drop(turn);
             tokio::time::sleep(EVERY).await;
         }
     }
 
     async fn log_cut(&self, cut: &CutConnection, count: u64) -> Result<(), Error> {
         let cut = cut.clone();
-        self.commit(move |view| {
+        let logged = self.store.update(move |view| {
             let mut details = BTreeMap::from([
                 ("reason".to_owned(), cut.reason.to_owned()),
                 ("count".to_owned(), count.to_string()),
@@ -106,15 +130,17 @@ impl Registry {
                 origin: Origin::keyward(),
                 details,
             });
-            Ok(())
-        })
-        .await
+            Ok::<_, Error>(())
+        });
+        logged.await.map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::tests::world::World;
+    use crate::store::Condition;
 
     fn cut(token: usize, reason: &'static str) -> CutConnection {
         let token = TokenId::parse(&format!("{token:022}")).unwrap();
@@ -150,5 +176,65 @@ mod tests {
         assert_eq!(cuts.take(&cut(7, "INACTIVE")), 1);
         assert_eq!(cuts.take(&cut(7, "INACTIVE")), 0, "and forgotten");
         assert!(cuts.count(&cut(REMEMBERED, "INACTIVE")));
+    }
+
+    #[tokio::test]
+    async fn however_many_are_cut_at_once_the_store_has_room_for_their_lines_and_for_others() {
+        const MANY: usize = 2 * crate::store::QUEUE;
+        let world = World::with_accounts(["acme"]).await;
+        tokio::time::pause();
+        let cuts = std::sync::Arc::new(Cuts::default());
+        for token in 0..MANY {
+            let (registry, cuts) = (world.registry.clone(), cuts.clone());
+            tokio::spawn(async move { registry.tell_of_cut(&cuts, cut(token, "INACTIVE")).await });
+        }
+        tokio::time::sleep(GATHERED * 2).await;
+        let other = world.registry.store.update(|_| Ok::<_, Error>(()));
+        other.await.unwrap();
+        for _ in 0..2_000 {
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(5));
+            let told = world.events().await;
+            let told = told
+                .iter()
+                .filter(|line| line.kind == EventKind::ConnectionCut as i32);
+            if told.count() == MANY {
+                return;
+            }
+        }
+        panic!("some were lost");
+    }
+
+    #[tokio::test]
+    async fn what_the_store_did_not_take_is_told_later() {
+        let world = World::with_accounts(["acme"]).await;
+        tokio::time::pause();
+        world.backend.set_unavailable(true);
+        let cuts = std::sync::Arc::new(Cuts::default());
+        for _ in 0..2 {
+            let (registry, cuts) = (world.registry.clone(), cuts.clone());
+            tokio::spawn(async move { registry.tell_of_cut(&cuts, cut(1, "INACTIVE")).await });
+        }
+        tokio::time::sleep(GATHERED * 2).await;
+        let patience = Duration::from_millis(10);
+        std::thread::sleep(patience * 5);
+        world.backend.set_unavailable(false);
+        let condition = world.registry.store.condition();
+        while *condition.borrow() != Condition::Writable {
+            std::thread::sleep(patience);
+        }
+        tokio::time::sleep(EVERY * 2).await;
+        for _ in 0..500 {
+            let told = world.events().await;
+            let told = told
+                .iter()
+                .find(|line| line.kind == EventKind::ConnectionCut as i32);
+            if let Some(line) = told {
+                assert_eq!(line.details["count"], "2");
+                return;
+            }
+            std::thread::sleep(patience);
+        }
+        panic!("they were lost");
     }
 }

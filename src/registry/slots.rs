@@ -70,14 +70,17 @@ impl Registry {
                 }
                 _ = tick.tick() => {
                     if let Some(life) = &life {
-                        self.return_slots(slots, life).await;
+                        if self.return_slots(slots, life).await {
+                            // One step at a time: whoever wants a slot comes between.
+                            tick.reset_immediately();
+                        }
                         self.stay_alive(slots, life).await;
                     }
                 }
             }
         }
         if let Some(life) = &life {
-            self.return_slots(slots, life).await;
+            while self.return_slots(slots, life).await {}
         }
     }
 
@@ -131,33 +134,27 @@ impl Registry {
         }
     }
 
-    /// Tells the store of slots that are not held any more; what it cannot be told it is told the next time.
-    async fn return_slots(&self, slots: &Arc<Slots>, life: &Life) {
-        loop {
-            let requests = slots.surplus(RETURNED);
-            if requests.is_empty() {
-                return;
-            }
-            let (life, returned) = (life.clone(), requests.clone());
-            let given_back = self.store.update(move |view: &mut View<'_>| {
-                let each = returned.iter().map(|request| lease(view, &life, request));
-                each.collect::<Result<Vec<Lease>, Error>>()
-            });
-            let leases = match given_back.await {
-                Ok(given_back) => given_back.value.into_iter().map(Some).collect(),
-                Err(error) => {
-                    tracing::debug!(%error, "slots could not be given back");
-                    vec![None; requests.len()]
-                }
-            };
-            let failed = leases.contains(&None);
-            for (request, lease) in requests.iter().zip(leases) {
-                slots.settle(request, lease);
-            }
-            if failed {
-                return;
-            }
+    /// One step: tells the store of slots that are not held any more. Whether to go on: what it cannot be told it is told the
+    /// next time.
+    async fn return_slots(&self, slots: &Arc<Slots>, life: &Life) -> bool {
+        let requests = slots.surplus(RETURNED);
+        if requests.is_empty() {
+            return false;
         }
+        let (life, returned) = (life.clone(), requests.clone());
+        let given_back = self.store.update(move |view: &mut View<'_>| {
+            let each = returned.iter().map(|request| lease(view, &life, request));
+            each.collect::<Result<Vec<Lease>, Error>>()
+        });
+        let given_back = given_back.await;
+        if let Err(error) = &given_back {
+            tracing::debug!(%error, "slots could not be given back");
+        }
+        let leases = given_back.as_ref().ok().map(|given_back| &given_back.value);
+        for (place, request) in requests.iter().enumerate() {
+            slots.settle(request, leases.map(|leases| leases[place]));
+        }
+        leases.is_some()
     }
 
     /// Where other nodes could take its slots, says anew that it is alive.

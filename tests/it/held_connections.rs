@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
-    Account, Activation, CreateAccountKeyRequest, CreatePrincipalRequest, CreateRoleRequest,
-    CreateTokenRequest, DeactivateTokenRequest, DeleteTokenRequest, DenyReason, EventType,
-    HoldConnectionRequest, HoldConnectionResponse, Permission, Principal, PrincipalState,
-    RateLimit, RekeyRequest, Role, Token, UpdateAccountRequest, UpdatePrincipalRequest,
-    UpdateRoleRequest, UpdateTokenRequest, ValidateCredentialsRequest,
+    Account, Activation, CompleteRekeyRequest, CreateAccountKeyRequest, CreatePrincipalRequest,
+    CreateRoleRequest, CreateTokenRequest, DeactivateTokenRequest, DeleteTokenRequest, DenyReason,
+    EventType, HoldConnectionRequest, HoldConnectionResponse, Permission, Principal,
+    PrincipalState, RateLimit, RekeyRequest, Role, Token, UpdateAccountRequest,
+    UpdatePrincipalRequest, UpdateRoleRequest, UpdateTokenRequest, ValidateCredentialsRequest,
 };
 use prost_types::FieldMask;
 use tokio::net::{TcpListener, TcpStream};
@@ -632,5 +632,47 @@ async fn a_reader_too_slow_to_hear_it_loses_its_connection() {
     deactivate(&operator, &id).await;
     let lost = next(&mut stream).await.expect_err("it is lost");
     assert_ne!(lost.code(), Code::Ok);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_in_use_for_as_long_as_a_connection_is_held_on_it() {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    operator.account("acme", "standard").await;
+    let made = operator.token("acme", "one").await;
+    let token_id = made.token.unwrap().id;
+    let held = HoldConnectionRequest {
+        request: Some(ValidateCredentialsRequest {
+            consumer: "billing".into(),
+            ..bare(&made.secret)
+        }),
+    };
+    let mut credentials = operator.credentials.clone();
+    let stream = credentials.hold_connection(held).await.unwrap();
+    rekey(&operator, &token_id, 7 * 86_400).await;
+    home.clock.advance(Duration::from_secs(2 * 86_400));
+    let complete = || CompleteRekeyRequest {
+        token_id: token_id.clone(),
+        if_old_idle_for: prost_types::Duration::try_from(Duration::from_secs(3_600)).ok(),
+        ..Default::default()
+    };
+    let in_use = credentials.complete_rekey(complete()).await.unwrap_err();
+    assert_eq!(in_use.code(), Code::FailedPrecondition);
+    assert!(in_use.message().contains("billing"), "{in_use:?}");
+    let stop = DeactivateTokenRequest {
+        token_id: token_id.clone(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let stopped = credentials.deactivate_token(stop).await.unwrap();
+    assert_eq!(stopped.get_ref().consumers[0].name, "billing");
+    drop(stream);
+    eventually("the old secret to be idle", async || {
+        home.clock.advance(Duration::from_secs(3_600));
+        credentials.complete_rekey(complete()).await.ok()
+    })
+    .await;
     server.stop().await;
 }

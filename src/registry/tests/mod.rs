@@ -16,6 +16,7 @@ mod retention;
 mod slots;
 mod usage;
 mod usage_bounds;
+mod usage_clock;
 mod verify;
 pub(crate) mod words;
 pub(crate) mod world;

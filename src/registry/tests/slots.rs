@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::world::*;
 use crate::domain::account::Policy;
 use crate::domain::id::TokenId;
-use crate::meter::slots::{Failed, Slot, Slots, Taken};
+use crate::meter::slots::{Failed, Lease, Slot, Slots, Taken};
 use crate::registry::accounts::PolicyChange;
 use crate::registry::slots::Presence;
 use crate::store::key;
@@ -235,4 +235,40 @@ async fn a_lower_limit_cuts_nobody_and_a_deleted_token_leaves_no_row() {
     drop(held);
     node.stop().await;
     assert_eq!(row(&world, token).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_a_slot_does_not_wait_until_all_that_many_left_are_given_back() {
+    const LEFT: usize = 50_000;
+    let (world, token) = shop(3).await;
+    let node = Node::alone(&world);
+    let held = node.take(token, 3).await.unwrap();
+    node.worker.abort();
+    let slots = Arc::new(Slots::default());
+    let lease = Lease {
+        slots: 1,
+        others: 0,
+        limit: Some(1),
+    };
+    let mut left = Vec::new();
+    for number in 0..LEFT {
+        let id = TokenId::parse(&format!("{number:022}")).unwrap();
+        left.push(slots.take(id, Some(1)));
+    }
+    for request in slots.wanted().await.unwrap() {
+        slots.settle(&request, Some(lease));
+    }
+    drop((left, held));
+    let (registry, kept) = (world.registry.clone(), Arc::clone(&slots));
+    let presence = Presence::alone();
+    let worker = tokio::spawn(async move { registry.keep_slots(&kept, &presence).await });
+    let node = Node { slots, worker };
+    let first = node.take(token, 3).await.unwrap();
+    while node.slots.surplus_of() == LEFT {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let second = node.take(token, 3).await.unwrap();
+    assert!(first.is_some() && second.is_some());
+    assert!(node.slots.has_surplus(), "it came between");
+    node.stop().await;
 }

@@ -72,7 +72,7 @@ impl Registry {
         token: &str,
     ) -> Result<Vec<NamedConsumer>, Error> {
         let token = self.get_token(call, token).await?;
-        let now = self.clock.now();
+        let now = self.clock.settled();
         let mut recent = self.consumers_of(&token).await?;
         recent.retain(|named| now.since(named.consumer.last_seen) < RECENT);
         recent.sort_by_key(|named| Reverse(named.consumer.last_seen));
@@ -102,7 +102,7 @@ impl Registry {
         idle: Duration,
     ) -> Result<OldSecretInUse, Error> {
         let token = self.get_token(call, refused.token.as_str()).await?;
-        let (current, now) = (token.current_version(), self.clock.now());
+        let (current, now) = (token.current_version(), self.clock.settled());
         let all = self.consumers_of(&token).await?;
         let mut users: Vec<(String, Timestamp)> = all
             .into_iter()
@@ -127,7 +127,8 @@ impl Ledger {
     ) -> Result<Option<Timestamp>, Error> {
         let mut usage: TokenUsage = view.get(&key::usage(token.id))?.unwrap_or_default();
         // What a save has in hand may be in the store as well: the later of two times is right all the same.
-        for counted in self.counted.of(token.id) {
+        let held = self.counted.held(token.id, view.now());
+        for counted in self.counted.of(token.id).into_iter().chain(held) {
             usage.add_secrets(&counted.secrets);
         }
         let old = token

@@ -42,6 +42,7 @@ pub(super) struct Unsaved<'a> {
     ledger: &'a Ledger,
     /// A batch whose commit failed, and was not made all the same.
     batch: Option<Arc<Batch>>,
+    now: Timestamp,
 }
 
 /// Whether the days before the newest one are wanted.
@@ -114,10 +115,10 @@ impl Registry {
     ) -> Result<T, Error> {
         let nothing_moves = self.usage.saving.read().await;
         let ledger = Arc::clone(&self.usage);
-        let today = Day::of(self.clock.now());
+        let now = self.clock.settled();
         let read = self.store.read(move |reader| {
-            let unsaved = ledger.unsaved(reader)?;
-            read(reader, &unsaved, today)
+            let unsaved = ledger.unsaved(reader, now)?;
+            read(reader, &unsaved, Day::of(now))
         });
         let found = read.await;
         drop(nothing_moves);
@@ -126,7 +127,7 @@ impl Registry {
 }
 
 impl Ledger {
-    fn unsaved(&self, reader: &Reader) -> Result<Unsaved<'_>, StoreError> {
+    fn unsaved(&self, reader: &Reader, now: Timestamp) -> Result<Unsaved<'_>, StoreError> {
         let mut batch = self.counted.unwritten();
         if let Some(in_doubt) = &batch
             && self.has_saved(reader, in_doubt.sequence)?
@@ -136,6 +137,7 @@ impl Ledger {
         Ok(Unsaved {
             ledger: self,
             batch,
+            now,
         })
     }
 }
@@ -147,6 +149,7 @@ impl Unsaved<'_> {
             .filter(move |counted| counted.token.id == id)
             .cloned()
             .chain(self.ledger.counted.waiting(id))
+            .chain(self.ledger.counted.held(id, self.now))
     }
 
     fn of_account(&self, id: &AccountId) -> Days {
