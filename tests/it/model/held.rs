@@ -68,6 +68,8 @@ impl World {
         let all = std::mem::take(&mut self.held);
         let mut cut = Vec::new();
         for held in all {
+            // Whoever holds one uses its token until now.
+            self.tokens[held.token].last_used = Some(self.now);
             match self.objection(held) {
                 Some(reason) => cut.push((held.number, reason)),
                 None => self.held.push(held),
