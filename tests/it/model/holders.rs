@@ -47,9 +47,11 @@ impl Known {
             return;
         }
         let most = world.most_held(secret.0).unwrap_or_default();
+        // A first use cuts those of older secrets a little later.
+        let cut = u32::try_from(world.cut.len()).expect("histories are short");
         let figures = match decided.reason {
             Some("UNKNOWN") => (0, 0),
-            _ => (world.held_by(secret.0), most),
+            _ => (world.held_by(secret.0) + cut, most),
         };
         assert_eq!((first.held, first.limit), figures);
         if decided.reason.is_none() {
