@@ -133,6 +133,43 @@ async fn frozen_fields_stay_as_they_were_created() {
 }
 
 #[tokio::test]
+async fn an_update_asks_about_what_it_moves_alone() {
+    let world = World::with_accounts(["acme"]).await;
+    let id = world.token("acme").await.token.id.to_string();
+    let update = |name: &str, end| {
+        let patch = TokenPatch {
+            name: Some(name.into()),
+            expire_time: Some(end),
+            ..TokenPatch::default()
+        };
+        world
+            .registry
+            .update_token(&world.root, id.clone(), String::new(), patch)
+    };
+    for change in [
+        PolicyChange::RequireExpiry(true),
+        PolicyChange::MaxLifetime(Some(DAY)),
+    ] {
+        world.set_policy("acme", change).await.unwrap();
+    }
+    let endless = update("b", None).await.unwrap();
+    assert_eq!((endless.name.as_str(), endless.expire_time), ("b", None));
+    let end = world.now().after(DAY);
+    let too_far = update("c", Some(end.after(MILLI))).await;
+    assert_eq!(field(too_far).as_deref(), Some("token.expire_time"));
+    update("c", Some(end)).await.unwrap();
+    let again = update("d", None).await;
+    assert_eq!(
+        field(again).as_deref(),
+        Some("token.expire_time"),
+        "an end that is there is not taken away"
+    );
+    let short = PolicyChange::MaxLifetime(Some(HOUR));
+    world.set_policy("acme", short).await.unwrap();
+    update("d", Some(end)).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_etag_names_one_version_of_a_token() {
     let world = World::with_accounts(["acme"]).await;
     let token = world.token("acme").await.token;

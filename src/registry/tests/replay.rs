@@ -7,7 +7,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::token::Activation::{AtOnce, OnFirstUse};
 use crate::registry::Error;
 use crate::registry::replay::Once;
-use crate::registry::tokens::Issued;
+use crate::registry::tokens::{Imported, Issued};
 
 fn create_once(world: &World, payload: &str) -> Option<Once> {
     once(&world.root, "CreateToken", "request", payload)
@@ -146,6 +146,29 @@ async fn what_was_undone_since_is_not_shown_again() {
         }
         assert_eq!(refusal(create(&world, "a").await), gone, "{case}");
     }
+}
+
+#[tokio::test]
+async fn an_import_is_replayed_like_a_create() {
+    let world = World::with_accounts(["acme"]).await;
+    let import = async || {
+        let imported = Imported {
+            sha256: crate::keyring::sha256("foreign"),
+            foreign_id: None,
+            hint: String::new(),
+        };
+        let once = once(&world.root, "ImportToken", "request", "a");
+        world
+            .registry
+            .import_token(&world.root, new_token("acme"), imported, once)
+            .await
+    };
+    let first = import().await.unwrap();
+    assert_eq!(import().await.unwrap(), first);
+    world.deactivate(first.id).await;
+    assert_eq!(refusal(import().await), Some(Refusal::ReplayGone));
+    world.delete(first.id).await.unwrap();
+    assert_eq!(refusal(import().await), Some(Refusal::ReplayGone));
 }
 
 #[tokio::test]

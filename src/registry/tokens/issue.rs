@@ -145,7 +145,14 @@ impl Registry {
             first,
             imported: Some(imported),
         };
-        self.commit_once(making.account.clone(), once, move |view| {
+        let (keyring, random) = (self.keyring.clone(), self.random.clone());
+        self.commit(move |view| {
+            if let Some(once) = &once
+                && let Some(answered) = once.answered::<Token>(view, &keyring, &making.account)?
+            {
+                check_unchanged(view, &answered.record)?;
+                return Ok(answered.record);
+            }
             for digest in &other_digests {
                 if view
                     .get::<Pointer>(&key::import(&making.account, digest))?
@@ -154,7 +161,11 @@ impl Registry {
                     return Err(Error::AlreadyExists(Kind::Token, "with this sha256".into()));
                 }
             }
-            making.make(view, "token.", EventKind::TokenImported)
+            let token = making.make(view, "token.", EventKind::TokenImported)?;
+            if let Some(once) = &once {
+                once.keep(view, &keyring, &*random, &making.account, &token, None)?;
+            }
+            Ok(token)
         })
         .await
     }
@@ -168,6 +179,18 @@ pub(super) fn shown_again(
     answered: Answered<Token>,
 ) -> Result<Issued, Error> {
     let shown = answered.record;
+    let current = check_unchanged(view, &shown)?;
+    check_rights(call, &current)?;
+    let gone = || refused(Refusal::ReplayGone, "token", shown.id.as_str());
+    let secret = answered.secret.ok_or_else(gone)?;
+    Ok(Issued {
+        token: shown,
+        secret,
+    })
+}
+
+/// The token of an answer that was given before, as it is now: neither rekeyed nor deactivated nor deleted since.
+fn check_unchanged(view: &mut View<'_>, shown: &Token) -> Result<Token, Error> {
     let gone = || refused(Refusal::ReplayGone, "token", shown.id.as_str());
     let current: Token = view.get(&key::token(shown.id))?.ok_or_else(gone)?;
     let newest = shown.secrets.last().map(|secret| secret.version);
@@ -179,12 +202,7 @@ pub(super) fn shown_again(
     if rekeyed || current.deactivations != shown.deactivations {
         return Err(gone());
     }
-    check_rights(call, &current)?;
-    let secret = answered.secret.ok_or_else(gone)?;
-    Ok(Issued {
-        token: shown,
-        secret,
-    })
+    Ok(current)
 }
 
 /// A token in the making.

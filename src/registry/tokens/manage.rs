@@ -72,10 +72,11 @@ impl Registry {
                 return Ok(token);
             }
             check_reserved(&token, "token.")?;
-            if let Some(end) = patch.expire_time {
-                check_end(&account, end, now, "token.expire_time")?;
+            // What stays as it is was checked when it came to be.
+            if token.expire_time != before.expire_time {
+                check_end(&account, token.expire_time, now, "token.expire_time")?;
             }
-            if patch.principal.is_some() {
+            if token.principal != before.principal {
                 check_principal(
                     view,
                     &account,

@@ -4,7 +4,7 @@ use keyward::api::proto::validate_credentials_request::Presented;
 use keyward::api::proto::{
     Decision, Permission, ValidateCredentialsRequest, ValidateCredentialsResponse,
 };
-use tonic::Code;
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::decision::Decided;
@@ -37,16 +37,32 @@ impl Known {
 }
 
 /// Presents a secret, and compares the answer.
-pub(super) async fn answered(
+pub(super) async fn validated(
     known: &mut Known,
     operator: &Client,
-    (t, version): (usize, u32),
+    secret: (usize, u32),
     question: Question,
     decided: Decided,
     world: &World,
 ) {
+    let request = request(known, secret, question, world);
+    let (answer, tries) = until_decided(async || {
+        let mut credentials = operator.credentials.clone();
+        let answer = credentials.validate_credentials(request.clone()).await?;
+        Ok(answer.into_inner())
+    })
+    .await;
+    answered(known, &answer, tries, secret.0, question, decided, world);
+}
+
+pub(super) fn request(
+    known: &Known,
+    (t, version): (usize, u32),
+    question: Question,
+    world: &World,
+) -> ValidateCredentialsRequest {
     let token = &world.tokens[t];
-    let request = ValidateCredentialsRequest {
+    ValidateCredentialsRequest {
         presented: Some(Presented::Token(known.texts[&(t, version)].clone())),
         account_key: match question.key {
             Key::Absent => String::new(),
@@ -65,14 +81,23 @@ pub(super) async fn answered(
         .into(),
         cost: question.cost,
         dry_run: question.dry_run,
+        account_id: token
+            .imported
+            .map(|_| account_id(token.account))
+            .unwrap_or_default(),
         ..Default::default()
-    };
-    let mut asked = 0;
+    }
+}
+
+/// Asks until the store was not too slow, and says how often.
+pub(super) async fn until_decided<T>(
+    mut ask: impl AsyncFnMut() -> Result<T, Status>,
+) -> (T, usize) {
+    let mut tries = 0;
     let answer = eventually("an answer", async || {
-        asked += 1;
-        let mut credentials = operator.credentials.clone();
-        match credentials.validate_credentials(request.clone()).await {
-            Ok(answer) => Some(answer.into_inner()),
+        tries += 1;
+        match ask().await {
+            Ok(answer) => Some(answer),
             Err(status) => {
                 assert_eq!(status.code(), Code::Unavailable, "{status:?}");
                 assert!(status.get_details_retry_info().is_some(), "{status:?}");
@@ -81,14 +106,53 @@ pub(super) async fn answered(
         }
     })
     .await;
-    if asked > 1 && token.rate.is_some() {
+    (answer, tries)
+}
+
+/// Tries a secret until a rule tells what begins so.
+pub(super) async fn until_told(
+    known: &Known,
+    operator: &Client,
+    secret: (usize, u32),
+    world: &World,
+    (rule, told): (&str, &str),
+) {
+    let question = Question {
+        key: Key::Right,
+        required: None,
+        address: Address::Inside,
+        cost: 1,
+        dry_run: true,
+    };
+    let request = request(known, secret, question, world);
+    eventually(told, async || {
+        let mut steps = operator.validate(request.clone()).await.steps.into_iter();
+        steps
+            .find(|step| step.rule == rule && step.detail.starts_with(told))
+            .map(drop)
+    })
+    .await;
+}
+
+/// Compares an answer that came after so many tries.
+pub(super) fn answered(
+    known: &mut Known,
+    answer: &ValidateCredentialsResponse,
+    tries: usize,
+    t: usize,
+    question: Question,
+    decided: Decided,
+    world: &World,
+) {
+    let token = &world.tokens[t];
+    if tries > 1 && token.rate.is_some() {
         // What was paid of the rate before the answer stays paid.
         known.apart = true;
         return;
     }
-    let came = came(known, &answer, question, decided, world, token.account);
+    let came = came(known, answer, question, decided, world, token.account);
     assert_eq!(came, decided.reason, "{answer:?}");
-    told(known, &answer, t, decided, world);
+    told(known, answer, t, decided, world);
 }
 
 /// The reason that was answered; where only the waste explains that it is another one, the reference's.

@@ -21,7 +21,7 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    fn deny(reason: &'static str) -> Self {
+    pub(super) fn deny(reason: &'static str) -> Self {
         Self {
             reason: Some(reason),
             ..Self::allow()
@@ -73,7 +73,12 @@ pub(super) fn decide(world: &mut World, t: usize, version: u32, question: Questi
 }
 
 /// The first rule that is broken, before the budget.
-fn broken(world: &World, token: &Token, place: Place, question: Question) -> Option<&'static str> {
+pub(super) fn broken(
+    world: &World,
+    token: &Token,
+    place: Place,
+    question: Question,
+) -> Option<&'static str> {
     let (now, account) = (world.now, &world.accounts[token.account]);
     let key_fits = match question.key {
         Key::Wrong => false,

@@ -3,11 +3,17 @@
 //! `KEYWARD_MODEL_CASES=1000 cargo test --test it model` is a long run. A history that fails is made as short as it goes, and
 //! is told again first in every later run (`regressions`).
 
+mod answers;
+mod asked;
 mod calls;
 mod changes;
 mod decision;
 mod draw;
+mod held;
+mod holders;
+mod policy;
 mod real;
+mod retries;
 mod steps;
 mod token;
 mod wire;
@@ -34,15 +40,7 @@ impl ReferenceStateMachine for Reference {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<World> {
-        let presets = [
-            "integration-tokens",
-            "access-keys",
-            "application-keys",
-            "standard",
-            "own",
-            "own",
-        ];
-        let account = (proptest::sample::select(presets.to_vec()), draw::calls());
+        let account = (draw::preset(), draw::calls());
         let accounts = proptest::collection::vec(account, world::ACCOUNTS);
         accounts
             .prop_map(|accounts| World {
@@ -52,6 +50,11 @@ impl ReferenceStateMachine for Reference {
                     .map(|(preset, calls)| Account::new(preset, calls))
                     .collect(),
                 tokens: Vec::new(),
+                held: Vec::new(),
+                holds: 0,
+                requests: Vec::new(),
+                crashed: false,
+                cut: Vec::new(),
                 outcome: Outcome::Done,
             })
             .boxed()

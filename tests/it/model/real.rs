@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
-use keyward::api::proto::{self, AccountPolicy, GetTokenRequest, SecretState, TokenState};
+use keyward::api::proto::{self, AccountPolicy, GetTokenRequest, SecretState};
 use keyward::domain::time::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
 
-use super::calls::{Waste, answered};
+use super::calls::{Waste, until_told, validated};
 use super::changes::directory;
+use super::holders::Stream;
 use super::steps::{DAY, Step};
 use super::token::{Place, Token};
 use super::wire::{account_id, at, principal_id, span, texts};
 use super::world::{Account, Outcome, World};
-use crate::harness::{Client, Home, Server, eventually, files, refused};
+use crate::harness::{Client, Home, Server, files, refused};
 
 pub(super) struct Real {
     runtime: Runtime,
@@ -28,13 +29,15 @@ pub(super) struct Real {
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) ids: Vec<String>,
+    /// Those that tokens were made with.
+    pub(super) etags: Vec<String>,
     /// By token and version.
     pub(super) texts: BTreeMap<(usize, u32), String>,
     pub(super) keys: BTreeMap<usize, String>,
+    /// Connections, by their number in the reference, and of which token each is.
+    pub(super) streams: BTreeMap<u32, (usize, Stream)>,
     /// By account and day.
     pub(super) waste: BTreeMap<(usize, i64), Waste>,
-    /// A crash may have taken the last second's usage with it.
-    pub(super) usage_lost: bool,
     /// The two have come apart where they may: nothing is compared any more.
     pub(super) apart: bool,
 }
@@ -48,10 +51,6 @@ impl Real {
         for (a, account) in world.accounts.iter().enumerate() {
             let made = runtime.block_on(make_account(&node.1, a, account));
             made.expect("it may be made");
-            for step in account.beginning(a) {
-                let made = runtime.block_on(directory(&node.1, &step));
-                made.expect("it may be made");
-            }
         }
         Self {
             runtime,
@@ -74,16 +73,17 @@ impl Real {
                 self.runtime.block_on(took);
             }
         }
+        if !self.known.apart {
+            self.runtime.block_on(self.known.hear(world));
+        }
     }
 
     /// Compares every token.
     pub(super) fn compare(&self, world: &World) {
         let (_, operator) = self.node.as_ref().expect("it serves");
         for place in 0..world.tokens.len() {
-            if !self.known.apart {
-                self.runtime
-                    .block_on(self.known.compare(operator, place, world));
-            }
+            self.runtime
+                .block_on(self.known.compare(operator, place, world));
         }
     }
 
@@ -108,6 +108,7 @@ impl Real {
         });
         let (server, _) = self.node.take().expect("it serves");
         self.runtime.block_on(server.stop());
+        self.runtime.block_on(self.known.hear_the_end());
         if let Some(found) = found {
             std::fs::remove_dir_all(&data).expect("it is ours");
             for (name, bytes) in found {
@@ -121,7 +122,6 @@ impl Real {
             let own = std::fs::Permissions::from_mode(0o700);
             std::fs::set_permissions(&data, own).expect("it is ours");
             self.known.wasted(world);
-            self.known.usage_lost = true;
         }
         self.node = Some(self.runtime.block_on(start(&self.home)));
         self.compare(world);
@@ -134,7 +134,12 @@ async fn start(home: &Home) -> (Server, Client) {
     (server, operator)
 }
 
-async fn make_account(operator: &Client, a: usize, account: &Account) -> Result<(), Status> {
+/// With the roles and principals that it begins with.
+pub(super) async fn make_account(
+    operator: &Client,
+    a: usize,
+    account: &Account,
+) -> Result<(), Status> {
     use proto::create_account_request::Terms;
     let terms = match account.preset {
         "own" => Terms::Policy(AccountPolicy {
@@ -149,33 +154,45 @@ async fn make_account(operator: &Client, a: usize, account: &Account) -> Result<
         terms: Some(terms),
         ..Default::default()
     };
-    operator
-        .directory
-        .clone()
-        .create_account(request)
-        .await
-        .map(drop)
+    let mut service = operator.directory.clone();
+    service.create_account(request).await?;
+    for step in account.beginning(a) {
+        directory(operator, &step).await?;
+    }
+    Ok(())
 }
 
 impl Known {
     async fn take(&mut self, operator: &Client, step: &Step, world: &World) {
-        if let Step::Validate(token, version, question) = *step {
-            let Outcome::Decided(decided) = world.outcome else {
-                panic!("a validation is decided");
-            };
-            answered(self, operator, (token, version), question, decided, world).await;
+        if let (
+            Step::Validate(token, version, question) | Step::Hold(token, version, question),
+            Outcome::Decided(decided),
+        ) = (step.clone(), &world.outcome)
+        {
+            let token = world.bearer(token, version);
+            let (secret, decided) = ((token, version), *decided);
+            if matches!(step, Step::Hold(..)) {
+                self.hold(operator, secret, question, decided, world).await;
+            } else {
+                validated(self, operator, secret, question, decided, world).await;
+            }
             if decided.takes_over && !self.apart {
-                eventually("the first use to be committed", async || {
-                    let token = self.get(operator, token).await.ok()?;
-                    let pending =
-                        |secret: &proto::SecretVersion| secret.state() == SecretState::Pending;
-                    (!token.secrets.iter().any(pending)).then_some(())
-                })
-                .await;
+                // The decisions know it a little later than the store.
+                let told = ("secret_version", "the secret is the current one");
+                until_told(self, operator, secret, world, told).await;
             }
             return self.compare(operator, token, world).await;
         }
-        let told = self.change(operator, step, world.now).await;
+        match (step, &world.outcome) {
+            (Step::Release(_), _) => return self.release(operator, world).await,
+            (Step::List(a, filter), _) => return self.list(operator, *a, *filter, world).await,
+            (Step::Usage(a), _) => return self.usage(operator, *a, world).await,
+            (Step::Many(stream, asked), Outcome::All(decided)) => {
+                return self.many(operator, *stream, asked, decided, world).await;
+            }
+            _ => {}
+        }
+        let told = self.change(operator, step, world).await;
         match &world.outcome {
             Outcome::Refused(reasons) => {
                 let (_, reason) = refused(told);
@@ -191,7 +208,11 @@ impl Known {
         }
     }
 
-    async fn get(&self, operator: &Client, token: usize) -> Result<proto::Token, Status> {
+    pub(super) async fn get(
+        &self,
+        operator: &Client,
+        token: usize,
+    ) -> Result<proto::Token, Status> {
         let request = GetTokenRequest {
             token_id: self.ids[token].clone(),
         };
@@ -201,6 +222,9 @@ impl Known {
 
     /// A token as it is shown.
     async fn compare(&self, operator: &Client, place: usize, world: &World) {
+        if self.apart {
+            return;
+        }
         let shown = self.get(operator, place).await;
         let token = &world.tokens[place];
         let now = world.now;
@@ -209,19 +233,15 @@ impl Known {
             return;
         }
         let shown = shown.unwrap_or_else(|status| panic!("{status:?}"));
-        let state = match (token.expired(now), token.inactive) {
-            (true, _) => TokenState::Expired,
-            (false, true) => TokenState::Inactive,
-            (false, false) => TokenState::Active,
-        };
-        assert_eq!(shown.state(), state);
+        assert_eq!(shown.state(), token.state(now));
+        assert_eq!(shown.name, token.name);
         assert_eq!(shown.expire_time, token.expires.map(at));
         assert_eq!(
             shown.principal_id,
             token.principal.map(principal_id).unwrap_or_default()
         );
         assert_eq!(shown.grants, texts(token.grants));
-        if !self.usage_lost {
+        if !world.crashed {
             let calls = token.calls.get(&(now / DAY)).copied();
             assert_eq!(shown.calls_today, calls.unwrap_or_default());
             assert_eq!(shown.last_used_time, token.last_used.map(at));
@@ -240,17 +260,11 @@ impl Step {
     /// The tokens that it is about.
     fn tokens(&self, world: &World) -> Vec<usize> {
         match self {
-            Step::MakeToken(..) if matches!(world.outcome, Outcome::Done) => {
+            Step::MakeToken(..) | Step::Import(..) if matches!(world.outcome, Outcome::Done) => {
                 vec![world.tokens.len() - 1]
             }
-            Step::SetToken(token, _)
-            | Step::Rekey { token, .. }
-            | Step::CompleteRekey(token)
-            | Step::CancelRekey(token)
-            | Step::Deactivate(token)
-            | Step::Reactivate(token)
-            | Step::Delete(token) => vec![*token],
-            _ => vec![],
+            Step::Once(_, step) => step.tokens(world),
+            _ => self.token().into_iter().collect(),
         }
     }
 }

@@ -14,14 +14,22 @@ pub(super) const PENDING_KEPT: i64 = 7 * DAY;
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) account: usize,
+    /// The text that it was imported with.
+    pub(super) imported: Option<u8>,
     pub(super) principal: Option<u8>,
     pub(super) expires: Option<i64>,
     pub(super) inactive: bool,
     pub(super) deleted: bool,
+    /// How often it was deactivated.
+    pub(super) stops: u32,
     pub(super) read_only: bool,
     pub(super) grants: Granted,
     pub(super) networks: bool,
+    pub(super) name: &'static str,
+    pub(super) labelled: bool,
+    pub(super) made: i64,
     pub(super) rate: Option<Rate>,
+    pub(super) connections: u32,
     /// When its burst is whole again.
     pub(super) rate_used_until: i64,
     /// Calls let in, by UTC day, and when the last one was.
@@ -119,7 +127,12 @@ impl Token {
 }
 
 impl World {
-    pub(super) fn make_token(&mut self, a: usize, make: &Make) -> Vec<&'static str> {
+    pub(super) fn make_token(
+        &mut self,
+        a: usize,
+        make: &Make,
+        imported: Option<u8>,
+    ) -> Vec<&'static str> {
         let account = &self.accounts[a];
         let mut wrong = account.objections(make.principal);
         let full = |limit: u32| self.tokens_of(a) >= limit as usize;
@@ -131,19 +144,26 @@ impl World {
                 .is_some_and(full)
                 .then_some("TOKEN_LIMIT"),
         );
-        let endless = account.policy.require_expiry && make.ttl.is_none();
-        wrong.extend(endless.then_some("INVALID_FIELD"));
+        wrong.extend(account.policy.objection(make.ttl));
+        let taken = imported.is_some() && self.holder(a, imported).is_some();
+        wrong.extend(taken.then_some("ALREADY_EXISTS"));
         if wrong.is_empty() {
             self.tokens.push(Token {
                 account: a,
+                imported,
                 principal: make.principal,
                 expires: make.ttl.map(|ttl| self.now + ttl),
                 inactive: false,
                 deleted: false,
+                stops: 0,
                 read_only: make.read_only,
                 grants: make.grants,
                 networks: make.networks,
+                name: "token",
+                labelled: make.labelled,
+                made: self.now,
                 rate: make.rate,
+                connections: make.connections,
                 rate_used_until: 0,
                 calls: BTreeMap::new(),
                 last_used: None,
@@ -157,6 +177,21 @@ impl World {
         wrong
     }
 
+    /// The token of an account that has an imported text.
+    fn holder(&self, a: usize, imported: Option<u8>) -> Option<usize> {
+        let there = |token: &Token| token.account == a && !token.deleted;
+        let mut tokens = self.tokens.iter();
+        tokens.position(|token| there(token) && token.imported == imported)
+    }
+
+    /// The token that is found by a secret of this one: an imported text may have come to another one.
+    pub(super) fn bearer(&self, t: usize, version: u32) -> usize {
+        let token = &self.tokens[t];
+        let foreign = version == 1 && token.imported.is_some();
+        let holder = foreign.then(|| self.holder(token.account, token.imported));
+        holder.flatten().unwrap_or(t)
+    }
+
     pub(super) fn set_token(&mut self, t: usize, change: &TokenChange) -> Vec<&'static str> {
         let now = self.now;
         let token = &mut self.tokens[t];
@@ -167,10 +202,18 @@ impl World {
         let frozen = account.policy.freeze.then_some("TOKEN_FROZEN");
         let mut wrong = Vec::new();
         match change {
-            TokenChange::Name => wrong.extend(frozen),
+            TokenChange::Name => {
+                wrong.extend(frozen);
+                if wrong.is_empty() {
+                    token.name = "another name";
+                }
+            }
             TokenChange::Principal(principal) => {
                 wrong.extend(frozen);
-                wrong.extend(account.objections(*principal));
+                // What stays as it is is not asked about again.
+                if *principal != token.principal {
+                    wrong.extend(account.objections(*principal));
+                }
                 if wrong.is_empty() {
                     token.principal = *principal;
                 }
@@ -178,15 +221,18 @@ impl World {
             TokenChange::Expire(ttl) => {
                 wrong.extend(frozen);
                 wrong.extend(token.expired(now).then_some("TOKEN_EXPIRED"));
-                let endless = account.policy.require_expiry && ttl.is_none();
-                wrong.extend(endless.then_some("INVALID_FIELD"));
+                let end = ttl.map(|ttl| now + ttl);
+                if end != token.expires {
+                    wrong.extend(account.policy.objection(*ttl));
+                }
                 if wrong.is_empty() {
-                    token.expires = ttl.map(|ttl| now + ttl);
+                    token.expires = end;
                 }
             }
             TokenChange::ReadOnly(read_only) => token.read_only = *read_only,
             TokenChange::Grants(grants) => token.grants = grants,
             TokenChange::Networks(networks) => token.networks = *networks,
+            TokenChange::Connections(most) => token.connections = *most,
         }
         wrong
     }
@@ -240,7 +286,10 @@ impl World {
                     }
                 }),
                 Step::CancelRekey(_) => token.drop_pending(),
-                Step::Deactivate(_) => token.inactive = true,
+                Step::Deactivate(_) => {
+                    token.stops += u32::from(!token.inactive);
+                    token.inactive = true;
+                }
                 Step::Reactivate(_) => token.inactive = false,
                 _ => token.deleted = true,
             }

@@ -1,5 +1,7 @@
 //! The reference's words as the contract has them.
 
+use std::collections::BTreeMap;
+
 use keyward::api::proto::{self, AccountPolicy};
 use keyward::domain::time::Timestamp;
 
@@ -21,6 +23,10 @@ pub(super) fn policy(change: PolicyChange) -> (&'static str, AccountPolicy) {
             to.daily_calls = Some(calls);
             "daily_calls"
         }
+        PolicyChange::Connections(most) => {
+            to.max_connections_per_token = most;
+            "max_connections_per_token"
+        }
         PolicyChange::RekeyGrace(grace) => {
             to.rekey_grace = Some(span(grace));
             "rekey_grace"
@@ -32,6 +38,10 @@ pub(super) fn policy(change: PolicyChange) -> (&'static str, AccountPolicy) {
         PolicyChange::RequireExpiry(required) => {
             to.require_expiry = required;
             "require_expiry"
+        }
+        PolicyChange::MaxLifetime(most) => {
+            to.max_lifetime = most.map(span);
+            "max_lifetime"
         }
         PolicyChange::Freeze(frozen) => {
             to.freeze_tokens = frozen;
@@ -74,8 +84,18 @@ pub(super) fn role_id(n: &u8) -> String {
     format!("role-{n}")
 }
 
+/// A text that was issued elsewhere.
+pub(super) fn foreign(n: u8) -> String {
+    format!("foreign-{n}")
+}
+
 pub(super) fn texts(grants: &[&str]) -> Vec<String> {
     grants.iter().map(|&grant| grant.into()).collect()
+}
+
+pub(super) fn labels(some: bool) -> BTreeMap<String, String> {
+    let label = ("team".into(), "orders".into());
+    some.then_some(label).into_iter().collect()
 }
 
 pub(super) fn networks(some: bool) -> Vec<String> {

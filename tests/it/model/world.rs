@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::decision::{Decided, decide};
-use super::steps::{DAY, Granted, PolicyChange, Principal, PrincipalChange, Rule, Standing, Step};
+use super::held::Held;
+use super::policy::Policy;
+use super::retries::Request;
+use super::steps::{
+    DAY, Granted, PolicyChange, Principal, PrincipalChange, Question, Rule, Standing, Step,
+};
 use super::token::{PENDING_KEPT, Place, SUPERSEDED_KEPT, Token};
 
 pub(super) const ACCOUNTS: usize = 2;
@@ -15,6 +20,16 @@ pub(super) struct World {
     pub(super) accounts: Vec<Account>,
     /// Deleted ones too.
     pub(super) tokens: Vec<Token>,
+    /// Connections, the oldest first.
+    pub(super) held: Vec<Held>,
+    /// Connections that there ever were.
+    pub(super) holds: u32,
+    /// Requests with an id that were done.
+    pub(super) requests: Vec<Request>,
+    /// A crash may have taken the last second's usage with it.
+    pub(super) crashed: bool,
+    /// Connections that the last step has cut, by number, and why.
+    pub(super) cut: Vec<(u32, &'static str)>,
     /// What the last step had to come to.
     pub(super) outcome: Outcome,
 }
@@ -24,7 +39,11 @@ pub(super) enum Outcome {
     Done,
     /// An error with one of these reasons, and nothing half done.
     Refused(Vec<&'static str>),
+    /// The answer that was given before: a token and its secret.
+    Again(usize, u32),
     Decided(Decided),
+    /// Each of several.
+    All(Vec<Decided>),
 }
 
 #[derive(Clone, Debug)]
@@ -38,59 +57,8 @@ pub(super) struct Account {
     pub(super) principals: BTreeMap<u8, Principal>,
     /// Calls let in, by UTC day.
     pub(super) spent: BTreeMap<i64, u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Policy {
-    pub(super) max_tokens: Option<u32>,
-    pub(super) daily_calls: Option<u64>,
-    pub(super) rekey_grace: i64,
-    pub(super) rule: Rule,
-    pub(super) require_key: bool,
-    pub(super) require_expiry: bool,
-    pub(super) freeze: bool,
-}
-
-impl Policy {
-    /// The design's table of presets; `own` is one with few calls.
-    pub(super) fn of(preset: &str, own_calls: u64) -> Self {
-        let hours = |hours: i64| hours * DAY / 24;
-        let standard = Self {
-            max_tokens: None,
-            daily_calls: None,
-            rekey_grace: hours(4),
-            rule: Rule::Unbound,
-            require_key: false,
-            require_expiry: false,
-            freeze: false,
-        };
-        match preset {
-            "integration-tokens" => Self {
-                max_tokens: Some(100),
-                rekey_grace: 0,
-                rule: Rule::Enforced,
-                require_key: true,
-                require_expiry: true,
-                freeze: true,
-                ..standard
-            },
-            "access-keys" => Self {
-                rule: Rule::Attribution,
-                ..standard
-            },
-            "application-keys" => Self {
-                max_tokens: Some(3),
-                daily_calls: Some(2_500),
-                rekey_grace: 0,
-                ..standard
-            },
-            "own" => Self {
-                daily_calls: Some(own_calls),
-                ..standard
-            },
-            _ => standard,
-        }
-    }
+    /// Secrets that matched and were denied, by UTC day.
+    pub(super) denied: BTreeMap<i64, u64>,
 }
 
 impl Account {
@@ -109,6 +77,7 @@ impl Account {
             roles: BTreeMap::from([(0, &["orders"][..])]),
             principals: BTreeMap::from([(0, user(&[])), (1, user(&[0]))]),
             spent: BTreeMap::new(),
+            denied: BTreeMap::new(),
         }
     }
 
@@ -157,6 +126,16 @@ impl Principal {
     }
 }
 
+impl From<Vec<&'static str>> for Outcome {
+    fn from(wrong: Vec<&'static str>) -> Self {
+        if wrong.is_empty() {
+            Self::Done
+        } else {
+            Self::Refused(wrong)
+        }
+    }
+}
+
 impl World {
     pub(super) fn step(mut self, step: &Step) -> Self {
         self.outcome = match *step {
@@ -167,26 +146,52 @@ impl World {
             }
             // Rates are kept in memory.
             Step::Restart | Step::Crash => {
+                self.held.clear();
+                self.crashed |= matches!(step, Step::Crash);
                 self.tokens
                     .iter_mut()
                     .for_each(|token| token.rate_used_until = 0);
                 Outcome::Done
             }
             Step::Validate(token, version, question) => {
-                Outcome::Decided(decide(&mut self, token, version, question))
+                Outcome::Decided(self.validate(token, version, question))
             }
-            _ => match self.change(step) {
-                wrong if wrong.is_empty() => Outcome::Done,
-                wrong => Outcome::Refused(wrong),
-            },
+            Step::Hold(token, version, question) => {
+                let token = self.bearer(token, version);
+                let decided = self.hold(token, version, question);
+                self.count_denied(token, question, &decided);
+                Outcome::Decided(decided)
+            }
+            Step::Release(place) => {
+                self.held.remove(place);
+                Outcome::Done
+            }
+            Step::Many(_, ref asked) => {
+                let asked = asked.iter();
+                let decided = asked.map(|&(t, version, asked)| self.validate(t, version, asked));
+                Outcome::All(decided.collect())
+            }
+            Step::List(..) | Step::Usage(_) => Outcome::Done,
+            Step::Once(id, ref step) => self.once(id, step),
+            _ => self.change(step).into(),
         };
+        self.cut = self.withdraw();
         self
     }
 
+    fn validate(&mut self, token: usize, version: u32, question: Question) -> Decided {
+        let token = self.bearer(token, version);
+        let decided = decide(self, token, version, question);
+        self.count_denied(token, question, &decided);
+        decided
+    }
+
     /// Makes a change, unless it is refused: all that is wrong with it.
-    fn change(&mut self, step: &Step) -> Vec<&'static str> {
+    pub(super) fn change(&mut self, step: &Step) -> Vec<&'static str> {
         match step {
-            Step::MakeToken(account, make) => self.make_token(*account, make),
+            Step::MakeToken(account, make) => self.make_token(*account, make, None),
+            Step::Import(account, make, n) => self.make_token(*account, make, Some(*n)),
+            Step::IfMatch(current, step) => self.if_match(*current, step),
             Step::SetToken(token, change) => self.set_token(*token, change),
             Step::Rekey {
                 token,
@@ -206,6 +211,13 @@ impl World {
     fn directory(&mut self, step: &Step) -> Vec<&'static str> {
         let mut wrong = Vec::new();
         match step {
+            Step::MakeAccount(a, preset, calls) => {
+                let taken = *a < self.accounts.len();
+                wrong.extend(taken.then_some("ALREADY_EXISTS"));
+                if !taken {
+                    self.accounts.push(Account::new(preset, *calls));
+                }
+            }
             Step::AccountKey(a) => {
                 let account = &mut self.accounts[*a];
                 wrong.extend(account.has_key.then_some("ACCOUNT_KEY_EXISTS"));
@@ -279,9 +291,11 @@ impl World {
         match change {
             PolicyChange::MaxTokens(limit) => policy.max_tokens = limit,
             PolicyChange::DailyCalls(calls) => policy.daily_calls = Some(calls),
+            PolicyChange::Connections(most) => policy.connections = most,
             PolicyChange::RekeyGrace(grace) => policy.rekey_grace = grace,
             PolicyChange::RequireKey(required) => policy.require_key = required,
             PolicyChange::RequireExpiry(required) => policy.require_expiry = required,
+            PolicyChange::MaxLifetime(most) => policy.max_lifetime = most,
             PolicyChange::Freeze(frozen) => policy.freeze = frozen,
             PolicyChange::Rule(rule) if has_tokens && rule != policy.rule => {
                 return vec!["POLICY_FIXED"];
