@@ -69,6 +69,8 @@ pub struct Answer {
     pub steps: Vec<Step>,
     /// The state that it was decided on.
     pub revision: Revision,
+    /// When: what an answer says of ends and limits is said of this moment.
+    pub now: Timestamp,
 }
 
 /// A token whose secret was presented.
@@ -193,6 +195,7 @@ impl Validator {
             identity: found.ok().map(|(identity, _)| identity),
             steps,
             revision,
+            now,
         })
     }
 

@@ -34,8 +34,7 @@ impl Desk {
         let quota = self.quota(&answer, &purse);
         let with_grants = asked.with_grants || asked.dry_run;
         let cache_for = self.cache_for(caller, &answer, asked.dry_run);
-        let now = self.validator.now();
-        let mut response = validation::answer(answer, quota, with_grants, now);
+        let mut response = validation::answer(answer, quota, with_grants);
         response.cache_for = cache_for.map(wire_span);
         Ok(response)
     }
@@ -53,8 +52,7 @@ impl Desk {
 
     /// What a request pays from.
     pub(super) fn purse(&self, ask: &Ask<'_>) -> Purse<'_> {
-        let steady = self.registry.clock.steady();
-        Purse::new(&self.meter, ask.cost, ask.dry_run, steady)
+        Purse::new(&self.meter, ask.cost, ask.dry_run, &*self.registry.clock)
     }
 
     /// Decides, and pays from the purse. Only where the store must be asked for a lease does it wait.
@@ -76,17 +74,16 @@ impl Desk {
     pub(super) fn quota(&self, answer: &Answer, purse: &Purse<'_>) -> Option<Figures> {
         let account = &answer.identity.as_ref()?.account;
         let limit = account.policy.daily_calls?;
-        let now = || self.validator.now();
         purse
             .figures()
-            .or_else(|| self.meter.quotas.figures(&account.id, limit, now()))
+            .or_else(|| self.meter.quotas.figures(&account.id, limit, answer.now))
     }
 
     /// How long the caller may give the answer again.
     fn cache_for(&self, caller: &Caller, answer: &Answer, dry_run: bool) -> Option<Duration> {
         let follower = (caller.token.id, caller.address?);
-        let heard = self.streams.heard(&follower, Instant::now())?;
-        let (identity, now) = (answer.identity.as_ref()?, self.validator.now());
+        let heard = self.streams.heard(&follower, Instant::now)?;
+        let (identity, now) = (answer.identity.as_ref()?, answer.now);
         reuse::cache_for(&reuse::Answered {
             allowed: answer.verdict.reason.is_none(),
             dry_run,

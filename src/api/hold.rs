@@ -74,7 +74,7 @@ pub(super) async fn hold(
     let slot = purse.take_slot().filter(|_| allowed);
     let identity = answer.identity.clone();
     let (held, limit) = figures(desk, identity.as_ref());
-    let response = validation::answer(answer, quota, asked.with_grants, desk.validator.now());
+    let response = validation::answer(answer, quota, asked.with_grants);
     let first = Box::new(proto::HoldConnectionResponse {
         response: Some(response),
         held,
@@ -183,8 +183,9 @@ impl Held {
             identity: Some(self.identity.clone()),
             steps: Vec::new(),
             revision,
+            now: validator.now(),
         };
-        let response = validation::answer(answer, None, false, validator.now());
+        let response = validation::answer(answer, None, false);
         Err(Box::new(proto::HoldConnectionResponse {
             response: Some(response),
             held,

@@ -63,16 +63,17 @@ impl Streams {
         }
     }
 
-    /// How long ago a caller last heard something; `None` where it has no open stream, or heard nothing yet.
+    /// How long ago a caller last heard something; `None` where it has no open stream, or heard nothing yet. The clock is read
+    /// only where there is one.
     #[must_use]
-    pub fn heard(&self, caller: &Caller, now: Instant) -> Option<Duration> {
+    pub fn heard(&self, caller: &Caller, now: impl FnOnce() -> Instant) -> Option<Duration> {
         if self.open.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let callers = self.callers.pin();
         let last = callers.get(caller)?.last.load(Ordering::Relaxed);
         let last = self.began + Duration::from_micros(last.checked_sub(1)?);
-        Some(now.saturating_duration_since(last))
+        Some(now().saturating_duration_since(last))
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
         let streams = Arc::new(Streams::new(began));
         let ours = caller(1, "192.0.2.1");
         let heard = |caller: &Caller, now| {
-            let heard = streams.heard(caller, at(now));
+            let heard = streams.heard(caller, || at(now));
             heard.map(|since| since.as_millis())
         };
         assert_eq!(heard(&ours, 0), None);

@@ -1,11 +1,11 @@
 //! One request's purse: what it may spend, and what it has paid already when it is decided again.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use super::Meter;
 use super::quota::{Answered, Figures};
 use super::slots::{Slot, Taken, Ticket};
+use crate::clock::Clock;
 use crate::domain::budget::{Budget, Charge, Spent};
 use crate::domain::decision::Subject;
 use crate::domain::rate::RateLimit;
@@ -20,8 +20,7 @@ pub struct Purse<'a> {
     /// Nothing is taken.
     dry_run: bool,
     connection: Connection,
-    /// When the request came, by the clock that nobody sets.
-    steady: Duration,
+    clock: &'a dyn Clock,
     /// The rate has been paid; it is not paid again when the request is decided again.
     rate_paid: bool,
     figures: Option<Figures>,
@@ -55,13 +54,13 @@ pub enum Unleased {
 impl<'a> Purse<'a> {
     /// For a request that holds no connection.
     #[must_use]
-    pub fn new(meter: &'a Meter, cost: u64, dry_run: bool, steady: Duration) -> Self {
+    pub fn new(meter: &'a Meter, cost: u64, dry_run: bool, clock: &'a dyn Clock) -> Self {
         Self {
             meter,
             cost,
             dry_run,
             connection: Connection::None,
-            steady,
+            clock,
             rate_paid: false,
             figures: None,
             waits_for: None,
@@ -141,9 +140,9 @@ impl<'a> Purse<'a> {
         match subject.token.rate_limit {
             None => Spent::Paid,
             Some(_) if self.rate_paid => Spent::Paid,
-            Some(limit) if self.dry_run => rates.peek(id, limit, self.cost, self.steady),
+            Some(limit) if self.dry_run => rates.peek(id, limit, self.cost, self.clock.steady()),
             Some(limit) => {
-                let spent = rates.spend(id, limit, self.cost, self.steady);
+                let spent = rates.spend(id, limit, self.cost, self.clock.steady());
                 self.rate_paid = spent == Spent::Paid;
                 spent
             }

@@ -48,7 +48,6 @@ pub struct Node {
     pub first_operator: Option<NewOperator>,
     marks: Arc<Marks>,
     event_retention: Option<Duration>,
-    meter: Arc<Meter>,
     alarms: Arc<Alarms>,
     store: Store,
     /// Held until the end: nobody else may open the data directory.
@@ -101,7 +100,7 @@ impl Node {
         let desk = Arc::new(Desk::new(
             registry,
             validator,
-            Arc::clone(&meter),
+            meter,
             Arc::clone(&alarms),
             history,
         ));
@@ -110,7 +109,6 @@ impl Node {
             first_operator,
             marks,
             event_retention: config.event_retention,
-            meter,
             alarms,
             store: opened.store,
             _lock: opened.lock,
@@ -127,9 +125,9 @@ impl Node {
         let health = Health::new();
         let mut background = JoinSet::new();
         self.start_background(&mut background, &health);
-        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.meter));
+        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.desk.meter));
         let leases = tokio::spawn(async move { registry.fetch_leases(&meter.quotas).await });
-        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.meter));
+        let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.desk.meter));
         let slots =
             tokio::spawn(
                 async move { registry.keep_slots(&meter.slots, &Presence::alone()).await },
@@ -157,15 +155,11 @@ impl Node {
         .await;
         background.shutdown().await;
         let Self {
-            desk,
-            marks,
-            meter,
-            store,
-            ..
+            desk, marks, store, ..
         } = self;
         write_last_marks(&desk.registry, &marks).await;
         save_last_usage(&desk.registry).await;
-        give_back(&desk.registry, &meter, leases, slots).await;
+        give_back(&desk.registry, &desk.meter, leases, slots).await;
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!("the store is still in use; what was acknowledged is durable");
@@ -174,12 +168,11 @@ impl Node {
     }
 
     /// What runs beside the calls: marks are committed, usage saved, what has ended swept, expiring tokens announced, alarms rung,
-    /// long streams
-    /// ended with the server, and health told of the store's condition and the clock's.
+    /// long streams ended with the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
         background.spawn(async move { desk.registry.commit_marks(&marks).await });
-        let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.meter));
+        let (desk, meter) = (Arc::clone(&self.desk), Arc::clone(&self.desk.meter));
         background.spawn(async move { desk.registry.sweep(&meter).await });
         if let Some(kept) = self.event_retention {
             let desk = Arc::clone(&self.desk);

@@ -14,7 +14,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
     ("directory", &["domain", "store"]),
     ("invalidations", &["domain", "store", "directory"]),
     ("marks", &["domain"]),
-    ("meter", &["domain"]),
+    ("meter", &["domain", "clock"]),
     (
         "validator",
         &[

@@ -76,7 +76,6 @@ pub(in crate::api) fn answer(
     answer: Answer,
     quota: Option<Figures>,
     with_grants: bool,
-    now: Timestamp,
 ) -> proto::ValidateCredentialsResponse {
     let allowed = answer.verdict.reason.is_none();
     let decision = if allowed {
@@ -99,7 +98,7 @@ pub(in crate::api) fn answer(
         ..Default::default()
     };
     if let Some(identity) = &answer.identity {
-        identify(&mut response, identity, now);
+        identify(&mut response, identity, answer.now);
         if allowed && with_grants {
             response.grants = identity
                 .effective_grants()
