@@ -9,14 +9,11 @@ use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use crate::domain::principal::Principal;
 use crate::domain::role::Role;
 use crate::domain::token::Token;
-use crate::store::backend::{Direction, Key, Revision};
+use crate::store::backend::{Key, Revision};
 use crate::store::key;
 use crate::store::record::{Pointer, Record};
 use crate::store::seal::Corrupt;
-use crate::store::{Changed, Reader, StoreError, Wanted};
-
-/// Rows read at a time.
-const PAGE: usize = 1_000;
+use crate::store::{Changed, Reader, StoreError};
 
 impl Directory {
     /// Takes in one commit. A reader may see part of it until `seen` says that all of it is there.
@@ -59,24 +56,9 @@ impl Directory {
     }
 
     fn load_family(&self, store: &Reader, family: &[u8]) -> Result<(), StoreError> {
-        let mut after: Option<Key> = None;
-        loop {
-            let wanted = Wanted {
-                prefix: family.into(),
-                after,
-                direction: Direction::Forward,
-                limit: PAGE,
-            };
-            let page = store.scan::<Raw>(&wanted)?;
-            for (name, payload) in &page {
-                let payload = payload.as_ref().map_err(Clone::clone)?;
-                self.set(name, Some(&payload.0))?;
-            }
-            match page.into_iter().last() {
-                Some((last, _)) => after = Some(last),
-                None => return Ok(()),
-            }
-        }
+        store.each::<Raw>(family, |name, payload| {
+            Ok(self.set(&name, Some(&payload.0))?)
+        })
     }
 
     fn replace_with(&self, fresh: &Self) {

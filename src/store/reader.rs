@@ -13,8 +13,8 @@ use crate::domain::secret::KeyId;
 use crate::domain::token::Token;
 use crate::keyring::Keyring;
 
-/// Rows read at a time when keys are counted.
-const COUNTED_AT_A_TIME: usize = 1_000;
+/// Rows read at a time where all are wanted.
+const READ_AT_A_TIME: usize = 1_000;
 
 /// A handle for reading; it does not keep the committer running.
 #[derive(Clone, Debug)]
@@ -60,6 +60,31 @@ impl Reader {
         Ok(rows.into_iter().map(read).collect())
     }
 
+    /// Every record under a prefix, in key order, read in pages. It ends at the first that is corrupt, or that `take` refuses.
+    pub fn each<R: Record>(
+        &self,
+        prefix: &[u8],
+        mut take: impl FnMut(Key, R) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut after: Option<Key> = None;
+        loop {
+            let wanted = Wanted {
+                prefix: prefix.into(),
+                after: after.take(),
+                direction: Direction::Forward,
+                limit: READ_AT_A_TIME,
+            };
+            let page = self.scan::<R>(&wanted)?;
+            after = page.last().map(|(name, _)| name.clone());
+            for (name, record) in page {
+                take(name, record?)?;
+            }
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// The newest durable revision. Whoever loads rows after asking, and then follows from here, misses nothing.
     #[must_use]
     pub fn revision(&self) -> Revision {
@@ -84,7 +109,7 @@ impl Reader {
                 prefix: b"",
                 after: after.as_deref(),
                 direction: Direction::Forward,
-                limit: COUNTED_AT_A_TIME,
+                limit: READ_AT_A_TIME,
             };
             let page = self.backend.scan(range)?;
             for (name, row) in &page {

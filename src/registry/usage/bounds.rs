@@ -9,11 +9,9 @@ use crate::domain::limits;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Consumer, TokenUsage};
 use crate::registry::{Error, Registry};
-use crate::store::backend::{Direction, Key};
-use crate::store::{Reader, StoreError, View, Wanted, key};
+use crate::store::backend::Key;
+use crate::store::{Reader, StoreError, View, key};
 
-/// Rows read at a time.
-const PAGE: usize = 1_000;
 /// Crowded tokens that one save makes room in, at the most; the others wait for the next.
 const TOKENS: usize = 16;
 /// Consumers that one save removes because there are too many in all, at the most.
@@ -132,27 +130,15 @@ fn least_recent(
     beyond: impl Fn(usize) -> usize,
 ) -> Result<Vec<Aged>, StoreError> {
     let mut oldest: BinaryHeap<Aged> = BinaryHeap::new();
-    let (mut count, mut after) = (0, None);
-    loop {
-        let wanted = Wanted {
-            prefix: prefix.into(),
-            after: after.take(),
-            direction: Direction::Forward,
-            limit: PAGE,
-        };
-        let rows = reader.scan::<Consumer>(&wanted)?;
-        let Some((last, _)) = rows.last() else {
-            break;
-        };
-        after = Some(last.clone());
-        for (name, consumer) in rows {
-            count += 1;
-            oldest.push((consumer?.last_seen, name));
-            if oldest.len() > REMOVED {
-                oldest.pop();
-            }
+    let mut count = 0;
+    reader.each::<Consumer>(prefix, |name, consumer| {
+        count += 1;
+        oldest.push((consumer.last_seen, name));
+        if oldest.len() > REMOVED {
+            oldest.pop();
         }
-    }
+        Ok(())
+    })?;
     let mut oldest = oldest.into_sorted_vec();
     oldest.truncate(beyond(count));
     Ok(oldest)

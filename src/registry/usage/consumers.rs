@@ -14,13 +14,10 @@ use crate::domain::token::Token;
 use crate::domain::usage::{Consumer, TokenUsage};
 use crate::registry::page::{Page, Paged};
 use crate::registry::{Call, Error, Registry};
-use crate::store::backend::Direction;
-use crate::store::{Reader, StoreError, View, Wanted, key};
+use crate::store::{Reader, StoreError, View, key};
 
 /// Whoever used a token within this time breaks when it is turned off.
 const RECENT: Duration = Duration::from_secs(86_400);
-/// Rows read at a time.
-const PAGE: usize = 1_000;
 
 /// A consumer of a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,25 +157,12 @@ fn read(
     id: TokenId,
 ) -> Result<BTreeMap<String, Consumer>, StoreError> {
     let mut all: BTreeMap<String, Consumer> = BTreeMap::new();
-    let mut after = None;
-    loop {
-        let wanted = Wanted {
-            prefix: key::consumers(id),
-            after: after.take(),
-            direction: Direction::Forward,
-            limit: PAGE,
-        };
-        let rows = reader.scan::<Consumer>(&wanted)?;
-        let Some((last, _)) = rows.last() else {
-            break;
-        };
-        after = Some(last.clone());
-        for (name, consumer) in rows {
-            if let Some((_, name)) = key::consumer_parts(&name) {
-                all.insert(name.to_owned(), consumer?);
-            }
+    reader.each::<Consumer>(&key::consumers(id), |name, consumer| {
+        if let Some((_, name)) = key::consumer_parts(&name) {
+            all.insert(name.to_owned(), consumer);
         }
-    }
+        Ok(())
+    })?;
     for (name, seen) in unsaved.of(id).flat_map(|counted| counted.consumers) {
         all.entry(name.into())
             .and_modify(|consumer| consumer.add(&seen))
