@@ -12,7 +12,7 @@ use tonic::Code;
 use crate::harness::{
     ALLOW, Client, Home, START, Server, decision, error, presenting, refused, wire,
 };
-use crate::short::{Issued, about_to};
+use crate::short::{Issued, about_to, acme};
 
 const FOUR_HOURS: Duration = Duration::from_secs(4 * 3_600);
 
@@ -25,10 +25,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let home = Home::new();
-        let server = home.start().await;
-        let operator = server.operator();
-        operator.account("acme", "access-keys").await;
+        let (home, server, operator) = acme("access-keys").await;
         operator.role("acme", "nothing", &["nothing/at/all"]).await;
         operator
             .principal("acme", "clerk", false, &["nothing"])

@@ -17,7 +17,7 @@ use tonic::Code;
 use crate::harness::{
     ALLOW, Answer, Client, Home, Server, decision, error, eventually, presenting, refused, wire,
 };
-use crate::short::{Issued, about_to};
+use crate::short::{Issued, about_to, acme};
 
 /// 2027-01-16 00:00 UTC, when calls are back.
 const MIDNIGHT: Timestamp = Timestamp::from_millis(1_800_057_600_000);
@@ -31,10 +31,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let home = Home::new();
-        let server = home.start().await;
-        let operator = server.operator();
-        operator.account("acme", "application-keys").await;
+        let (home, server, operator) = acme("application-keys").await;
         Self {
             home,
             server,

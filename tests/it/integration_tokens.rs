@@ -12,7 +12,7 @@ use tonic::Code;
 use crate::harness::{
     ALLOW, Answer, Client, Home, Server, decision, error, eventually, presenting, refused, wire,
 };
-use crate::short::{Issued, about_to, mask};
+use crate::short::{Issued, about_to, acme, mask};
 
 /// 2027-01-16 00:00 UTC, as the date begins on which tests' tokens end.
 const MIDNIGHT: Timestamp = Timestamp::from_millis(1_800_057_600_000);
@@ -27,10 +27,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let home = Home::new();
-        let server = home.start().await;
-        let operator = server.operator();
-        operator.account("acme", "integration-tokens").await;
+        let (home, server, operator) = acme("integration-tokens").await;
         let key = operator.account_key("acme").await.expect("it has none yet");
         operator.role("acme", "reader", &["tables/*:read"]).await;
         operator.principal("acme", "sync", true, &["reader"]).await;
@@ -82,10 +79,7 @@ fn sync() -> Principal {
 /// *Account with a permanent account key, created once, on demand.*
 #[tokio::test]
 async fn the_account_key_is_permanent_and_created_once_on_demand() {
-    let home = Home::new();
-    let server = home.start().await;
-    let operator = server.operator();
-    operator.account("acme", "integration-tokens").await;
+    let (home, server, operator) = acme("integration-tokens").await;
     assert_eq!(operator.get_account("acme").await.account_key, "");
     let key = operator.account_key("acme").await.unwrap();
     assert!(!key.is_empty());

@@ -15,7 +15,7 @@ use keyward::api::proto::{
 use prost_types::FieldMask;
 use tonic::Status;
 
-use crate::harness::Client;
+use crate::harness::{Client, Home, Server};
 
 /// A token and the text that its creation showed.
 pub(crate) struct Issued {
@@ -201,6 +201,15 @@ impl Client {
         events.reverse();
         events
     }
+}
+
+/// A node with the account `acme`, made of a preset, and its first operator.
+pub(crate) async fn acme(preset: &str) -> (Home, Server, Client) {
+    let home = Home::new();
+    let server = home.start().await;
+    let operator = server.operator();
+    operator.account("acme", preset).await;
+    (home, server, operator)
 }
 
 /// A request to do something, as whoever presents this text.
