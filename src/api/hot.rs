@@ -202,3 +202,6 @@ impl fmt::Debug for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

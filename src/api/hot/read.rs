@@ -101,3 +101,7 @@ fn pair<'a>(
     }
     Ok(pair)
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

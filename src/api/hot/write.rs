@@ -96,3 +96,7 @@ fn seconds(out: &mut BytesMut, seconds: i64, nanos: i32) {
     put_number(out, 1, seconds as u64);
     put_number(out, 2, i64::from(nanos) as u64);
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
