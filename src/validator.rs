@@ -242,7 +242,11 @@ impl Validator {
             self.imported(&claim, ask)
         };
         let digest = candidate.digests.current();
-        let (found, secret) = candidate.matching(now).ok_or(Unfound::Unknown)?;
+        let Some(secret) = candidate.matching(now) else {
+            candidate.judge_in_vain(&ask.question, now);
+            return Err(Unfound::Unknown);
+        };
+        let found = candidate.sought.found().ok_or(Unfound::Unknown)?;
         let account = found.tenant().id().as_str();
         let asked_for = ask.account.is_none_or(|named| named == account);
         if !asked_for || !ask.scope.reaches(account) {
