@@ -76,7 +76,7 @@ impl Desk {
         self.reach(asked.min_revision).await?;
         let mut purse = Purse::resumed(&self.meter, bill, &*self.registry.clock);
         let tell =
-            |answer: Answer, purse: &Purse<'_>| tell(&self.told(caller, asked, &answer, purse));
+            |answer: &Answer<'_>, purse: &Purse<'_>| tell(&self.told(caller, asked, answer, purse));
         if purse.lacks().is_some() {
             self.decide_late(&ask, &mut purse, tell).await
         } else {
@@ -109,10 +109,10 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-        mut tell: impl FnMut(Answer, &Purse<'_>) -> T,
+        mut tell: impl FnMut(&Answer<'_>, &Purse<'_>) -> T,
     ) -> Result<T, Status> {
         if let Ok(answer) = self.validator.validate(ask, purse) {
-            return Ok(tell(answer, purse));
+            return Ok(tell(&answer, purse));
         }
         self.decide_late(ask, purse, tell).await
     }
@@ -122,7 +122,7 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-        tell: impl FnMut(Answer, &Purse<'_>) -> T,
+        tell: impl FnMut(&Answer<'_>, &Purse<'_>) -> T,
     ) -> Result<T, Status> {
         match tokio::time::timeout(PATIENCE, self.decide_again(ask, purse, tell)).await {
             Ok(decided) => decided.map_err(status::unleased),
@@ -135,12 +135,12 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-        mut tell: impl FnMut(Answer, &Purse<'_>) -> T,
+        mut tell: impl FnMut(&Answer<'_>, &Purse<'_>) -> T,
     ) -> Result<T, Unleased> {
         loop {
             purse.wait().await?;
             if let Ok(answer) = self.validator.validate(ask, purse) {
-                return Ok(tell(answer, purse));
+                return Ok(tell(&answer, purse));
             }
         }
     }
@@ -149,7 +149,7 @@ impl Desk {
         &self,
         caller: &Caller,
         asked: &Asked<'_>,
-        answer: &'a Answer,
+        answer: &'a Answer<'_>,
         purse: &Purse<'_>,
     ) -> Told<'a> {
         let with_grants = asked.with_grants || asked.dry_run;
@@ -161,8 +161,8 @@ impl Desk {
     }
 
     /// The account's day as an answer tells it: only once the secret has matched.
-    pub(super) fn quota(&self, answer: &Answer, purse: &Purse<'_>) -> Option<Figures> {
-        let account = &answer.identity.as_ref()?.account;
+    pub(super) fn quota(&self, answer: &Answer<'_>, purse: &Purse<'_>) -> Option<Figures> {
+        let account = answer.identity()?.account;
         let limit = account.policy.daily_calls?;
         purse
             .figures()
@@ -170,15 +170,15 @@ impl Desk {
     }
 
     /// How long the caller may give the answer again.
-    fn cache_for(&self, caller: &Caller, answer: &Answer, dry_run: bool) -> Option<Duration> {
-        let follower = (caller.token.id, caller.address?);
+    fn cache_for(&self, caller: &Caller, answer: &Answer<'_>, dry_run: bool) -> Option<Duration> {
+        let follower = (caller.token.id(), caller.address?);
         let heard = self.streams.heard(&follower, Instant::now)?;
-        let (identity, now) = (answer.identity.as_ref()?, answer.now);
+        let (identity, now) = (answer.identity()?, answer.now);
         reuse::cache_for(&reuse::Answered {
             allowed: answer.verdict.reason.is_none(),
             dry_run,
-            token: &identity.token,
-            account: &identity.account,
+            credential: identity.credential,
+            account: identity.account,
             good_until: identity.good_until(now),
             now,
             heard: Some(heard),

@@ -8,7 +8,6 @@ use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
 use crate::domain::time::Timestamp;
 use crate::store::backend::Revision;
-use crate::validator::Identity;
 
 /// For how long what was found of a caller is so: until something is committed, or until it ends by the passing of time.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +17,9 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// What was found at `now`, on a state that is not older than `revision`.
-    pub(super) fn new(revision: Revision, identity: &Identity, now: Timestamp) -> Self {
-        Self {
-            revision,
-            until: identity.good_until(now),
-        }
+    /// What was found on a state that is not older than `revision`.
+    pub(super) fn new(revision: Revision, until: Option<Timestamp>) -> Self {
+        Self { revision, until }
     }
 
     /// Whether it is still so.
@@ -32,8 +28,9 @@ impl Standing {
     }
 }
 
-/// The caller as it is now. To be asked before each message of a stream; it reads memory alone.
-pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
+/// The caller as it is now: when its standing ends by the passing of time alone, where it does. To be asked before each message of a
+/// stream; it reads memory alone.
+pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Option<Timestamp>, Status> {
     if desk.closing.is_closing() {
         return Err(status::shutting_down());
     }
@@ -41,15 +38,17 @@ pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
         client_address: caller.address,
         ..Question::default()
     };
-    let identity = desk
+    let version = caller.token.identity().secret_version;
+    let matched = desk
         .validator
-        .again(caller.token.id, caller.secret_version, &question)
+        .again(caller.token.id(), version, &question)
         .map_err(|verdict| {
             status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
         })?;
-    if Scope::of(&identity.token) != caller.scope {
+    let identity = matched.identity();
+    if Scope::of(&identity.credential) != caller.scope {
         return Err(status::scope_changed());
     }
-    caller.method.admits(&identity.token)?;
-    Ok(identity)
+    caller.method.admits(&identity.credential)?;
+    Ok(identity.good_until(desk.validator.now()))
 }

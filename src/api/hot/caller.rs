@@ -20,7 +20,7 @@ use crate::api::peer::Peer;
 use crate::api::standing::Standing;
 use crate::clock::Reading;
 use crate::domain::time::Timestamp;
-use crate::meter::usage::{Usage, Used};
+use crate::validator::Validator;
 
 /// Who calls over one connection.
 #[derive(Debug)]
@@ -68,13 +68,16 @@ impl Callers {
             _ => {
                 // Before anything is looked up: what is committed meanwhile ends what is found.
                 let revision = desk.validator.directory().revision();
-                let identity = desk.authenticate(header, Some(self.address))?;
-                let caller = Caller::new(&identity, method, Some(self.address), id);
+                let matched = desk.authenticate(header, Some(self.address))?;
+                let (identity, now) = (matched.identity(), clocks.now());
+                let plain = desk.validator.leaves_no_mark(&matched, now);
+                let standing = plain.then(|| Standing::new(revision, identity.good_until(now)));
+                let token = Arc::new(identity.keep());
+                // Nothing else is looked up while it is held still.
+                drop(matched);
+                let caller = Caller::new(token, method, Some(self.address), id);
                 desk.admit(&caller)?;
-                let now = clocks.now();
-                let plain = desk.validator.leaves_no_mark(&identity, now);
-                let standing = plain.then(|| Standing::new(revision, &identity, now));
-                self.settle(&desk.meter.usage);
+                self.settle(&desk.validator);
                 self.last = Some(Known::new(header, caller, standing));
             }
         }
@@ -82,9 +85,9 @@ impl Callers {
         Ok(&known.expect("the caller is known by now").caller)
     }
 
-    pub(super) fn settle(&mut self, usage: &Usage) {
+    pub(super) fn settle(&mut self, validator: &Validator) {
         if let Some(known) = &mut self.last {
-            known.settle(usage);
+            known.settle(validator);
         }
     }
 }
@@ -128,19 +131,11 @@ impl Known {
     }
 
     /// Counts its calls: as many calls of one each are one of as many.
-    fn settle(&mut self, usage: &Usage) {
-        if self.uncounted == 0 {
-            return;
+    fn settle(&mut self, validator: &Validator) {
+        let calls = std::mem::take(&mut self.uncounted);
+        if calls > 0 {
+            validator.count_calls(&self.caller.token, calls, self.called);
         }
-        usage.count(&Used {
-            token: &self.caller.token,
-            version: self.caller.secret_version,
-            allowed: true,
-            cost: std::mem::take(&mut self.uncounted),
-            consumer: None,
-            required: None,
-            now: self.called,
-        });
     }
 }
 

@@ -80,8 +80,8 @@ impl Stream {
         if self.standing.as_ref().is_some_and(holds) && !self.desk.closing.is_closing() {
             return Ok(());
         }
-        let identity = standing::check(&self.desk, &self.caller)?;
-        self.standing = Some(Standing::new(revision, &identity, clocks.now()));
+        let until = standing::check(&self.desk, &self.caller)?;
+        self.standing = Some(Standing::new(revision, until));
         Ok(())
     }
 }

@@ -49,7 +49,10 @@ impl Line {
     }
 
     fn over(world: World) -> Self {
-        let meter = Arc::new(Meter::new(MAX_CONSUMERS));
+        let meter = Arc::new(Meter::new(
+            Arc::clone(&world.registry.directory),
+            MAX_CONSUMERS,
+        ));
         let registry = world.registry.clone();
         let validator = Validator::new(
             Arc::clone(&registry.directory),
@@ -94,7 +97,7 @@ impl Line {
     fn counted(&self, id: TokenId) -> u64 {
         let counted = self.desk.meter.usage.waiting(id);
         counted.map_or(0, |counted| {
-            counted.secrets.iter().map(|secret| secret.calls).sum()
+            counted.secrets().map(|secret| secret.calls).sum()
         })
     }
 }

@@ -35,7 +35,7 @@ pub(in crate::api) struct Told<'a> {
 impl<'a> Told<'a> {
     /// What there is to tell of an answer, `cache_for` apart.
     pub(in crate::api) fn of(
-        answer: &'a Answer,
+        answer: &'a Answer<'_>,
         quota: Option<Figures>,
         with_grants: bool,
     ) -> Self {
@@ -66,28 +66,24 @@ impl<'a> Told<'a> {
             revision: answer.revision.0,
             steps: &answer.steps,
         };
-        match &answer.identity {
+        match answer.identity() {
             Some(identity) => told.with_identity(identity, answer.now, allowed && with_grants),
             None => told,
         }
     }
 
-    fn with_identity(self, identity: &'a Identity, now: Timestamp, with_grants: bool) -> Self {
-        let token = &identity.token;
+    fn with_identity(self, identity: Identity<'a>, now: Timestamp, with_grants: bool) -> Self {
         let grants = with_grants.then(|| identity.effective_grants());
         let grants = grants.iter().flat_map(|grants| grants.iter());
         Self {
-            token_id: Some(token.id),
-            token_name: &token.name,
-            account_id: token.account.as_str(),
-            principal_id: token.principal.as_ref().map_or("", |id| id.as_str()),
-            principal_name: identity
-                .member
-                .as_ref()
-                .map_or("", |member| &member.principal.display_name),
-            access: token::wire_access(token.access),
+            token_id: Some(identity.id()),
+            token_name: identity.name,
+            account_id: identity.account_id().as_str(),
+            principal_id: identity.principal().map_or("", |id| id.as_str()),
+            principal_name: identity.principal_name(),
+            access: token::wire_access(identity.credential.access),
             grants: grants.map(ToString::to_string).collect(),
-            expire_time: token.expire_time,
+            expire_time: identity.credential.expire_time,
             secret_good_until: identity.secret_good_until(now),
             ..self
         }
