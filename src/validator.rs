@@ -22,7 +22,7 @@ use crate::domain::text::{self, Environment};
 use crate::domain::time::Timestamp;
 use crate::keyring::{self, Keyring};
 use crate::marks::{Mark, Marks, Misuse};
-use crate::meter::usage::{Usage, Used, Whose};
+use crate::meter::usage::{Usage, Used};
 use crate::store::backend::Revision;
 use compare::{Candidate, Digests};
 pub use identity::{Identity, Kept, Matched};
@@ -167,15 +167,10 @@ impl Validator {
         };
         if let (Ok((matched, digest)), false) = (&found, ask.dry_run) {
             self.leave_marks(matched, digest, &verdict, ask, now);
-            let identity = matched.identity();
             self.usage.count(&Used {
-                whose: Whose {
-                    id: identity.id(),
-                    account: identity.account_id(),
-                    grants: identity.credential.grants,
-                },
+                whose: matched.identity().whose(),
                 found: Some(matched.found()),
-                version: identity.secret_version,
+                version: matched.secret().version,
                 allowed: verdict.reason.is_none(),
                 cost: ask.cost,
                 consumer: ask.consumer,
@@ -218,19 +213,6 @@ impl Validator {
             (None, Whom::Matched(matched)) => Ok(matched),
             _ => Err(answer.verdict),
         }
-    }
-
-    /// Whether the same credentials, presented again, leave no mark for as long as nothing changes: their secret is current or
-    /// retiring, and under the current key.
-    #[must_use]
-    pub fn leaves_no_mark(&self, matched: &Matched<'_>, now: Timestamp) -> bool {
-        let secret = matched.secret();
-        let state = matched.found().credential().secret_state(secret.life, now);
-        let plain = matches!(
-            state,
-            Some(SecretState::Current | SecretState::Retiring { .. })
-        );
-        plain && secret.key == self.keyring.current().id()
     }
 
     /// The token whose secret was presented, and the secret's digest under the current key.

@@ -36,7 +36,8 @@ impl CallId {
     }
 
     /// The caller's own name for the call where it is fit to be logged, else one that is made.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
         let presented = headers.get(HEADER);
         presented
             .and_then(|presented| Self::parse(presented.as_bytes()))

@@ -76,7 +76,7 @@ impl Desk {
         self.reach(asked.min_revision).await?;
         let mut purse = Purse::resumed(&self.meter, bill, &*self.registry.clock);
         let tell =
-            |answer: Answer<'_>, purse: &Purse<'_>| tell(&self.told(caller, asked, &answer, purse));
+            |answer: &Answer<'_>, purse: &Purse<'_>| tell(&self.told(caller, asked, answer, purse));
         if purse.lacks().is_some() {
             self.decide_late(&ask, &mut purse, tell).await
         } else {
@@ -109,10 +109,10 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-        mut tell: impl FnMut(Answer<'_>, &Purse<'_>) -> T,
+        mut tell: impl FnMut(&Answer<'_>, &Purse<'_>) -> T,
     ) -> Result<T, Status> {
         if let Ok(answer) = self.validator.validate(ask, purse) {
-            return Ok(tell(answer, purse));
+            return Ok(tell(&answer, purse));
         }
         self.decide_late(ask, purse, tell).await
     }
@@ -122,7 +122,7 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-        tell: impl FnMut(Answer<'_>, &Purse<'_>) -> T,
+        tell: impl FnMut(&Answer<'_>, &Purse<'_>) -> T,
     ) -> Result<T, Status> {
         match tokio::time::timeout(PATIENCE, self.decide_again(ask, purse, tell)).await {
             Ok(decided) => decided.map_err(status::unleased),
@@ -135,12 +135,12 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-        mut tell: impl FnMut(Answer<'_>, &Purse<'_>) -> T,
+        mut tell: impl FnMut(&Answer<'_>, &Purse<'_>) -> T,
     ) -> Result<T, Unleased> {
         loop {
             purse.wait().await?;
             if let Ok(answer) = self.validator.validate(ask, purse) {
-                return Ok(tell(answer, purse));
+                return Ok(tell(&answer, purse));
             }
         }
     }
@@ -162,8 +162,7 @@ impl Desk {
 
     /// The account's day as an answer tells it: only once the secret has matched.
     pub(super) fn quota(&self, answer: &Answer<'_>, purse: &Purse<'_>) -> Option<Figures> {
-        let identity = answer.identity()?;
-        let account = identity.account;
+        let account = answer.identity()?.account;
         let limit = account.policy.daily_calls?;
         purse
             .figures()

@@ -43,14 +43,14 @@ pub(super) struct Caller {
 impl Caller {
     /// Whoever was authenticated, about to call a method.
     pub(super) fn new(
-        token: Kept,
+        token: Arc<Kept>,
         method: &'static Method,
         address: Option<IpAddr>,
         call_id: CallId,
     ) -> Self {
         Self {
             scope: Scope::of(&token.identity().credential),
-            token: Arc::new(token),
+            token,
             method,
             address,
             call_id,
@@ -127,7 +127,9 @@ impl<S> Gate<S> {
         let extensions = request.extensions();
         let address = extensions.get::<Peer>().map(Peer::ip);
         let header = request.headers().get(http::header::AUTHORIZATION);
-        let token = self.desk.authenticate(header, address)?.identity().keep();
+        let matched = self.desk.authenticate(header, address)?;
+        let token = Arc::new(matched.identity().keep());
+        drop(matched);
         let call_id = extensions
             .get::<CallId>()
             .copied()

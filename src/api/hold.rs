@@ -24,7 +24,7 @@ use crate::domain::operator::Scope;
 use crate::meter::Purse;
 use crate::meter::holders::Holder;
 use crate::meter::slots::Slot;
-use crate::meter::usage::{Used, Whose};
+use crate::meter::usage::Used;
 use crate::registry::Error;
 use crate::registry::cuts::CutConnection;
 use crate::validator::{Answer, Identity, Kept};
@@ -69,13 +69,10 @@ pub(super) async fn hold(
     let ask = ask(&asked, &caller.scope).map_err(|error| desk.refuse(&caller, error))?;
     desk.reach(asked.min_revision).await?;
     let mut purse = desk.purse(&ask).for_connection();
-    let tell = |answer: Answer<'_>, purse: &Purse<'_>| {
-        let told = Told::of(&answer, desk.quota(&answer, purse), asked.with_grants);
-        (
-            told.message(),
-            answer.verdict.reason.is_none(),
-            answer.identity().map(|identity| identity.keep()),
-        )
+    let tell = |answer: &Answer<'_>, purse: &Purse<'_>| {
+        let told = Told::of(answer, desk.quota(answer, purse), asked.with_grants);
+        let kept = answer.identity().map(|identity| identity.keep());
+        (told.message(), answer.verdict.reason.is_none(), kept)
     };
     let (response, allowed, kept) = desk.decide(&ask, &mut purse, tell).await?;
     // One that was paid for before something else was refused goes back.
@@ -96,7 +93,7 @@ pub(super) async fn hold(
     asked.presented = None;
     let identity = kept.identity();
     let (version, holders) = (identity.secret_version, &desk.meter.usage.holders);
-    let holder = holders.hold(whose(&identity), version, &asked.consumer);
+    let holder = holders.hold(identity.whose(), version, &asked.consumer);
     let held = Held {
         _holder: holder,
         desk: Arc::clone(desk),
@@ -145,7 +142,7 @@ impl Held {
     async fn withdrawn(&mut self) -> Ending {
         let mut watched = None;
         loop {
-            let caller_ends = standing::check(&self.desk, &self.caller)?.until();
+            let caller_ends = standing::check(&self.desk, &self.caller)?;
             if let Err(withdrawn) = self.decide_again() {
                 return Ok(withdrawn);
             }
@@ -197,7 +194,7 @@ impl Held {
     fn count_end(&self) {
         let identity = self.kept.identity();
         self.desk.meter.usage.count(&Used {
-            whose: whose(&identity),
+            whose: identity.whose(),
             found: None,
             version: identity.secret_version,
             allowed: true,
@@ -271,12 +268,4 @@ fn figures(desk: &Desk, identity: Option<Identity<'_>>) -> (u32, u32) {
             limit.unwrap_or_default(),
         )
     })
-}
-
-fn whose<'a>(identity: &Identity<'a>) -> Whose<'a> {
-    Whose {
-        id: identity.id(),
-        account: identity.account_id(),
-        grants: identity.credential.grants,
-    }
 }

@@ -120,7 +120,7 @@ impl Hot {
     /// Counts the calls of the caller since this was asked last: to be asked after all that was read at once has been answered,
     /// and before the answers are sent, so that who has an answer finds its call counted. Dropping it does so, too.
     pub fn settle(&mut self) {
-        self.callers.settle(&self.desk);
+        self.callers.settle(&self.desk.validator);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::api::peer::Peer;
 use crate::api::standing::Standing;
 use crate::clock::Reading;
 use crate::domain::time::Timestamp;
-use crate::meter::usage::{Used, Whose};
+use crate::validator::Validator;
 
 /// Who calls over one connection.
 #[derive(Debug)]
@@ -68,16 +68,16 @@ impl Callers {
             _ => {
                 // Before anything is looked up: what is committed meanwhile ends what is found.
                 let revision = desk.validator.directory().revision();
-                let (token, standing) = {
-                    let matched = desk.authenticate(header, Some(self.address))?;
-                    let (identity, now) = (matched.identity(), clocks.now());
-                    let plain = desk.validator.leaves_no_mark(&matched, now);
-                    let standing = plain.then(|| Standing::new(revision, &identity, now));
-                    (identity.keep(), standing)
-                };
+                let matched = desk.authenticate(header, Some(self.address))?;
+                let (identity, now) = (matched.identity(), clocks.now());
+                let plain = desk.validator.leaves_no_mark(&matched, now);
+                let standing = plain.then(|| Standing::new(revision, identity.good_until(now)));
+                let token = Arc::new(identity.keep());
+                // Nothing else is looked up while it is held still.
+                drop(matched);
                 let caller = Caller::new(token, method, Some(self.address), id);
                 desk.admit(&caller)?;
-                self.settle(desk);
+                self.settle(&desk.validator);
                 self.last = Some(Known::new(header, caller, standing));
             }
         }
@@ -85,10 +85,9 @@ impl Callers {
         Ok(&known.expect("the caller is known by now").caller)
     }
 
-    /// Counts the calls that are not counted yet.
-    pub(super) fn settle(&mut self, desk: &Desk) {
+    pub(super) fn settle(&mut self, validator: &Validator) {
         if let Some(known) = &mut self.last {
-            known.settle(desk);
+            known.settle(validator);
         }
     }
 }
@@ -132,26 +131,11 @@ impl Known {
     }
 
     /// Counts its calls: as many calls of one each are one of as many.
-    fn settle(&mut self, desk: &Desk) {
-        if self.uncounted == 0 {
-            return;
+    fn settle(&mut self, validator: &Validator) {
+        let calls = std::mem::take(&mut self.uncounted);
+        if calls > 0 {
+            validator.count_calls(&self.caller.token, calls, self.called);
         }
-        let identity = self.caller.token.identity();
-        let found = desk.validator.directory().find(&identity.id());
-        desk.meter.usage.count(&Used {
-            whose: Whose {
-                id: identity.id(),
-                account: identity.account_id(),
-                grants: identity.credential.grants,
-            },
-            found: found.as_ref(),
-            version: identity.secret_version,
-            allowed: true,
-            cost: std::mem::take(&mut self.uncounted),
-            consumer: None,
-            required: None,
-            now: self.called,
-        });
     }
 }
 

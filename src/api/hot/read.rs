@@ -37,7 +37,9 @@ pub(super) fn question(message: &[u8]) -> Result<(u64, Asked<'_>), Malformed> {
 /// no message spoils the whole.
 pub(super) fn batch(message: &[u8], most: usize) -> Result<(Vec<Asked<'_>>, usize), Malformed> {
     let mut fields = Reader::new(message);
-    let (mut requests, mut count) = (Vec::new(), 0);
+    // Not even an empty one is shorter than two bytes.
+    let mut requests = Vec::with_capacity(most.min(message.len() / 2));
+    let mut count = 0;
     while let Some((number, value)) = fields.field()? {
         if number == 1 {
             let asked = asked(fields.within(value)?)?;

@@ -80,7 +80,8 @@ impl Stream {
         if self.standing.as_ref().is_some_and(holds) && !self.desk.closing.is_closing() {
             return Ok(());
         }
-        self.standing = Some(standing::check(&self.desk, &self.caller)?);
+        let until = standing::check(&self.desk, &self.caller)?;
+        self.standing = Some(Standing::new(revision, until));
         Ok(())
     }
 }

@@ -49,8 +49,11 @@ impl Line {
     }
 
     fn over(world: World) -> Self {
+        let meter = Arc::new(Meter::new(
+            Arc::clone(&world.registry.directory),
+            MAX_CONSUMERS,
+        ));
         let registry = world.registry.clone();
-        let meter = Arc::new(Meter::new(Arc::clone(&registry.directory), MAX_CONSUMERS));
         let validator = Validator::new(
             Arc::clone(&registry.directory),
             Arc::clone(&registry.keyring),

@@ -73,7 +73,6 @@ impl<'a> Told<'a> {
     }
 
     fn with_identity(self, identity: Identity<'a>, now: Timestamp, with_grants: bool) -> Self {
-        let credential = identity.credential;
         let grants = with_grants.then(|| identity.effective_grants());
         let grants = grants.iter().flat_map(|grants| grants.iter());
         Self {
@@ -82,9 +81,9 @@ impl<'a> Told<'a> {
             account_id: identity.account_id().as_str(),
             principal_id: identity.principal().map_or("", |id| id.as_str()),
             principal_name: identity.principal_name(),
-            access: token::wire_access(credential.access),
+            access: token::wire_access(identity.credential.access),
             grants: grants.map(ToString::to_string).collect(),
-            expire_time: credential.expire_time,
+            expire_time: identity.credential.expire_time,
             secret_good_until: identity.secret_good_until(now),
             ..self
         }

@@ -10,12 +10,9 @@ use crate::registry::tokens::Expiry;
 async fn of_service(line: &Line, caller: &Issued, request: &Request) -> Result<Response, Status> {
     let header = head(caller.secret.reveal());
     let header = header.get(http::header::AUTHORIZATION);
-    let token = line
-        .desk
-        .authenticate(header, None)
-        .unwrap()
-        .identity()
-        .keep();
+    let matched = line.desk.authenticate(header, None).unwrap();
+    let token = Arc::new(matched.identity().keep());
+    drop(matched);
     let caller = Caller::new(token, Route::Unary.method(), None, CallId::made());
     line.desk.validate(&caller, &Asked::of(request)).await
 }

@@ -29,8 +29,11 @@ async fn a_caller_is_authenticated_once_and_each_of_its_calls_is_counted() {
     let Line { desk, hot, .. } = line;
     drop(hot);
     let counted = desk.meter.usage.waiting(other.token.id).unwrap();
-    let calls: u64 = counted.secrets().map(|secret| secret.calls).sum();
-    assert_eq!(calls, 2, "nor with its connection");
+    assert_eq!(
+        counted.secrets().map(|secret| secret.calls).sum::<u64>(),
+        2,
+        "nor with its connection"
+    );
 }
 
 #[tokio::test]
