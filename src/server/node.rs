@@ -17,8 +17,8 @@ use super::{Faces, Health, Listeners, MAX_REQUEST, reflection, serve};
 use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
-use crate::directory;
 use crate::directory::alarms::Alarms;
+use crate::directory::{self, Directory};
 use crate::invalidations::History;
 use crate::marks::Marks;
 use crate::meter::Meter;
@@ -58,10 +58,13 @@ impl Node {
     /// Opens the store and builds everything on it. On an empty store the first operator is made, its token's text put into a
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
-        let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
+        let directory = Directory::default();
+        let opened = open_store(config, data_dir, &world, &directory).map_err(StartError::Open)?;
         let history = Arc::new(History::default());
         let alarms = Arc::new(Alarms::new(config.max_held));
-        let directory = directory::follow::start(
+        let directory = directory::follow::keep(
+            directory,
+            opened.revision,
             opened.store.reader(),
             vec![Arc::clone(&history) as _, Arc::clone(&alarms) as _],
         )
@@ -253,7 +256,12 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened, OpenError> {
+fn open_store(
+    config: &Config,
+    data_dir: &Path,
+    world: &World,
+    directory: &Directory,
+) -> Result<Opened, OpenError> {
     match config.store {
         StoreKind::Memory => open::open_memory(Arc::clone(&world.clock), &*world.random),
         StoreKind::Sled => {
@@ -265,7 +273,7 @@ fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened,
                     ..Options::default()
                 },
             };
-            open::open(&place, Arc::clone(&world.clock), &*world.random)
+            open::open(&place, Arc::clone(&world.clock), &*world.random, directory)
         }
     }
 }

@@ -35,6 +35,7 @@ use seal::Corrupt;
 
 pub use committer::last_sequence;
 pub use reader::{Changed, Changes, Page, Reader, Wanted};
+pub use verify::Intake;
 pub use view::View;
 
 use crate::clock::Clock;

@@ -11,6 +11,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Store;
 use super::anchor::Anchor;
@@ -20,7 +21,7 @@ use super::record::Head;
 use super::record::log::ChainEnd;
 use super::seal::Sum;
 use super::sled::SledBackend;
-use super::verify::{FORMAT, verify, verify_rows};
+use super::verify::{FORMAT, Intake, verify, verify_rows};
 use crate::clock::Clock;
 use crate::files;
 use crate::keyring::Keyring;
@@ -53,17 +54,21 @@ impl Place {
 pub struct Opened {
     pub store: Store,
     pub keyring: Arc<Keyring>,
+    /// What it stood at as it was verified.
+    pub revision: Revision,
     /// Nothing has ever been committed to it.
     pub empty: bool,
     /// Held for as long as the data directory is in use.
     pub lock: Option<File>,
 }
 
-/// Opens the store in a data directory, and makes it where there is none.
+/// Opens the store in a data directory, and makes it where there is none. What is in it is given to `intake`, to be thrown
+/// away if the store is refused.
 pub fn open(
     place: &Place,
     clock: Arc<dyn Clock>,
     random: &dyn Random,
+    intake: &dyn Intake,
 ) -> Result<Opened, OpenError> {
     let dir = &place.data_dir;
     let io_error = |error| OpenError::Io(dir.clone(), error);
@@ -79,8 +84,10 @@ pub fn open(
             .write(&keyring, &first_head(random))
             .map_err(|error| OpenError::Io(path, error))?;
     }
+    let began = Instant::now();
     let opening = SledBackend::open(&store_dir, place.sled).map_err(OpenError::Sled)?;
-    let head = match verify(opening.store(), &keyring, &anchor) {
+    let opened = began.elapsed();
+    let head = match verify(opening.store(), &keyring, &anchor, intake) {
         Ok(head) => head,
         Err(fault) => {
             return Err(OpenError::of(
@@ -91,6 +98,7 @@ pub fn open(
             ));
         }
     };
+    tracing::info!(?opened, verified = ?(began.elapsed() - opened), "the store is whole");
     let backend: Arc<dyn Backend> = Arc::new(opening.accept());
     let empty = head.is_none();
     let head = head.unwrap_or_else(|| first_head(random));
@@ -109,7 +117,13 @@ pub fn open(
 /// A store in memory, gone with the process; its keyring is new.
 pub fn open_memory(clock: Arc<dyn Clock>, random: &dyn Random) -> Result<Opened, OpenError> {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
-    open_backend(backend, Arc::new(Keyring::generate(random)), clock, random)
+    open_backend(
+        backend,
+        Arc::new(Keyring::generate(random)),
+        clock,
+        random,
+        &(),
+    )
 }
 
 /// A store over any back end, without an anchor.
@@ -118,9 +132,10 @@ pub fn open_backend(
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     random: &dyn Random,
+    intake: &dyn Intake,
 ) -> Result<Opened, OpenError> {
     let nowhere = PathBuf::from("memory");
-    let head = verify_rows(&*backend, &keyring)
+    let head = verify_rows(&*backend, &keyring, intake)
         .map_err(|fault| OpenError::of(fault, nowhere.join("keyring"), &nowhere, Left::AsItWas))?;
     let empty = head.is_none();
     let head = head.unwrap_or_else(|| first_head(random));
@@ -138,10 +153,12 @@ fn finish(
     lock: Option<File>,
 ) -> io::Result<Opened> {
     clock.raise_floor(if empty { clock.now() } else { head.floor });
+    let revision = head.revision;
     let store = Store::start(backend, Arc::clone(&keyring), clock, head, anchor)?;
     Ok(Opened {
         store,
         keyring,
+        revision,
         empty,
         lock,
     })

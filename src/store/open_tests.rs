@@ -30,7 +30,7 @@ impl Disk {
     }
 
     fn open(&self) -> Result<Opened, OpenError> {
-        open(&self.place(), clock(), &SeededRandom::new(4))
+        open(&self.place(), clock(), &SeededRandom::new(4), &())
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {

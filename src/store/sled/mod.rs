@@ -137,6 +137,21 @@ impl Backend for SledBackend {
         state.handle()?.scan(range, &state.instead)
     }
 
+    fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        let state = self.read();
+        if state.instead.is_empty() {
+            return state.handle()?.visit(range, see);
+        }
+        for (name, row) in state.handle()?.scan(range, &state.instead)? {
+            see(&name, row.revision, &row.bytes);
+        }
+        Ok(())
+    }
+
     fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         batch.check_sizes()?;
         let mut state = self.write();
