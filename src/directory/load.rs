@@ -70,7 +70,7 @@ impl Directory {
     }
 
     /// Takes in one row; rows that decisions do not need are passed over.
-    fn set(&self, name: &[u8], payload: Option<&[u8]>) -> Result<(), Corrupt> {
+    pub(super) fn set(&self, name: &[u8], payload: Option<&[u8]>) -> Result<(), Corrupt> {
         let corrupt = |wrong: String| Corrupt::new(name, wrong);
         let text = |bytes: &[u8]| {
             String::from_utf8(bytes.to_vec()).map_err(|_| corrupt("its key is no text".into()))

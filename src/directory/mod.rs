@@ -5,6 +5,7 @@
 
 pub mod alarms;
 pub mod follow;
+mod image;
 mod load;
 mod touched;
 

@@ -7,6 +7,7 @@ mod connection;
 mod cores;
 mod drain;
 mod health;
+mod images;
 mod layers;
 mod leaps;
 pub mod node;
@@ -15,6 +16,7 @@ pub mod operator;
 pub mod reflection;
 mod seats;
 mod serve;
+mod verifying;
 
 pub use drain::Signals;
 pub use health::Health;

@@ -88,21 +88,18 @@ pub(super) fn verify(
     intake: &dyn Intake,
 ) -> Result<Option<Head>, Fault> {
     let head = verify_rows(backend, keyring, intake)?;
-    let wrong = |wrong: String| Fault::Anchor(anchor.path().to_owned(), wrong);
-    let anchored = anchor
-        .read(keyring)
-        .map_err(wrong)?
-        .ok_or_else(|| wrong("it is missing".into()))?;
-    let found = head.as_ref().map_or(Revision(0), |head| head.revision);
-    let same = head
-        .as_ref()
-        .is_none_or(|head| (head.rows, head.sum) == (anchored.rows, anchored.sum));
-    if anchored.revision > found || (anchored.revision == found && !same) {
-        return Err(Fault::RolledBack {
-            anchored: anchored.revision,
-            found,
-        });
-    }
+    check_anchor(head.as_ref(), keyring, anchor)?;
+    Ok(head)
+}
+
+/// Checks that the head is what was written, and what the anchor knows or newer; the rows are still to be checked.
+pub(super) fn verify_head(
+    backend: &dyn Backend,
+    keyring: &Keyring,
+    anchor: &Anchor,
+) -> Result<Option<Head>, Fault> {
+    let head = head(backend, keyring)?;
+    check_anchor(head.as_ref(), keyring, anchor)?;
     Ok(head)
 }
 
@@ -112,20 +109,11 @@ pub(super) fn verify_rows(
     keyring: &Keyring,
     intake: &dyn Intake,
 ) -> Result<Option<Head>, Fault> {
-    let row = backend.get(key::HEAD).map_err(StoreError::from)?;
-    if let Some(row) = &row {
-        check_keys(keyring, row)?;
-    }
-    let head = read_head(keyring, row.as_ref())?;
+    let head = head(backend, keyring)?;
     let (rows, sum) = add_up(backend, keyring, intake)?;
     let corrupt = |wrong: String| Err(Corrupt::new(key::HEAD, wrong).into());
     match &head {
         None if rows > 0 => corrupt("it is missing".into()),
-        Some(head) if head.revision != backend.revision() => corrupt(format!(
-            "it is of revision {}, and the store is at {}",
-            head.revision.0,
-            backend.revision().0
-        )),
         Some(head) if head.rows != rows => corrupt(format!(
             "it counts {} rows, and there are {rows}",
             head.rows
@@ -135,6 +123,44 @@ pub(super) fn verify_rows(
         }
         _ => Ok(head),
     }
+}
+
+/// The head row, of the revision that the store is at.
+fn head(backend: &dyn Backend, keyring: &Keyring) -> Result<Option<Head>, Fault> {
+    let row = backend.get(key::HEAD).map_err(StoreError::from)?;
+    if let Some(row) = &row {
+        check_keys(keyring, row)?;
+    }
+    let head = read_head(keyring, row.as_ref())?;
+    match &head {
+        Some(head) if head.revision != backend.revision() => Err(Corrupt::new(
+            key::HEAD,
+            format!(
+                "it is of revision {}, and the store is at {}",
+                head.revision.0,
+                backend.revision().0
+            ),
+        )
+        .into()),
+        _ => Ok(head),
+    }
+}
+
+fn check_anchor(head: Option<&Head>, keyring: &Keyring, anchor: &Anchor) -> Result<(), Fault> {
+    let wrong = |wrong: String| Fault::Anchor(anchor.path().to_owned(), wrong);
+    let anchored = anchor
+        .read(keyring)
+        .map_err(wrong)?
+        .ok_or_else(|| wrong("it is missing".into()))?;
+    let found = head.map_or(Revision(0), |head| head.revision);
+    let same = head.is_none_or(|head| (head.rows, head.sum) == (anchored.rows, anchored.sum));
+    if anchored.revision > found || (anchored.revision == found && !same) {
+        return Err(Fault::RolledBack {
+            anchored: anchored.revision,
+            found,
+        });
+    }
+    Ok(())
 }
 
 /// Looks at the head row before it is believed: a newer layout and a foreign keyring have messages of their own.

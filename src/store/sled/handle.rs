@@ -137,6 +137,18 @@ impl Handle {
         self.sync_after(|db| db.apply_batch(writes))
     }
 
+    #[cfg(test)]
+    pub(super) fn tamper(&self, name: &[u8], row: Option<&Row>) {
+        let write = |db: &sled::Db| {
+            match row {
+                Some(row) => db.insert(name, encode(row.revision, &row.bytes))?,
+                None => db.remove(name)?,
+            };
+            db.flush()
+        };
+        self.ask(write).unwrap();
+    }
+
     fn sync_after(&self, change: impl FnOnce(&sled::Db) -> sled::Result<()>) -> Result<(), Fault> {
         let before = durable::syncs();
         self.ask(|db| {
