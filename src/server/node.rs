@@ -81,7 +81,7 @@ impl Node {
             Arc::new(Images::new(path, store, directory, random, opened.image))
         });
         let marks = Arc::new(Marks::default());
-        let meter = Arc::new(Meter::new(config.max_consumers));
+        let meter = Arc::new(Meter::new(Arc::clone(&directory), config.max_consumers));
         let registry = Registry {
             usage: Arc::new(Ledger::new(Arc::clone(&meter.usage), &*world.random)),
             store: opened.store.clone(),
