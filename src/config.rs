@@ -17,8 +17,6 @@ mod parse;
 use crate::domain::text::Environment;
 use parse::{duration, optional_duration};
 
-/// So many rows are verified within a fifth of a second.
-const FEW_ROWS: u64 = 50_000;
 const DATA_DIR: &str = "keyward-data";
 /// The deployment's name where none is given.
 pub const ENVIRONMENT: &str = "production";
@@ -173,8 +171,6 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     pub store: StoreKind,
     pub cache_bytes: u64,
-    /// A store of so many rows is verified before it is served from, though it may have an image; with `--dev` any.
-    pub few_rows: u64,
     /// None: `keyring` in the data directory.
     pub keyring_file: Option<PathBuf>,
     /// None: `operator.token` in the data directory.
@@ -284,7 +280,6 @@ impl ServeArgs {
             data_dir: given_or_lasting,
             store: self.store,
             cache_bytes: u64::from(self.cache_mib) << 20,
-            few_rows: if self.dev { u64::MAX } else { FEW_ROWS },
             keyring_file: self.keyring_file,
             operator_token_file: self.operator_token_file,
             event_retention: self.event_retention.0,

@@ -23,6 +23,16 @@ pub(crate) async fn fill(node: &Node, credentials: usize) {
     let registry = &node.desk.registry;
     let call = registry.own_call(node.first_operator.as_ref().unwrap().token);
     account(registry, &call).await;
+    tokens(registry, &call, credentials).await;
+}
+
+/// Tokens more, in the account that is there.
+pub(crate) async fn more(registry: &Registry, credentials: usize) {
+    let nobody = keyward::random::token_id(&*registry.random);
+    tokens(registry, &registry.own_call(nobody), credentials).await;
+}
+
+async fn tokens(registry: &Registry, call: &Call, credentials: usize) {
     let mut making: JoinSet<Result<(), Error>> = JoinSet::new();
     for number in 0..credentials {
         if making.len() == AT_ONCE {

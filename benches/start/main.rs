@@ -1,8 +1,9 @@
 //! How long a node takes until it can serve: `cargo bench --bench start`, with `KEYWARD_BENCH_CREDENTIALS` for another number than
 //! 100,000 and `KEYWARD_BENCH_DIR` for a directory that is kept and used again. It asserts nothing.
 //!
-//! A child fills a store on disk and closes it as production does. Others then start on it, each a process of its own, and
-//! stop: the first from the checkpoint that the fill has left, the second from the store alone. Each says in its log how long its steps took.
+//! A child fills a store on disk and ends as production does, which leaves an image; another makes some changes and dies. Then
+//! others start on it, each a process of its own: from the image and the changes since, and, the image removed, from the store
+//! alone. Each says in its log how long its steps took.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,9 +14,10 @@
 mod fill;
 
 use std::env;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,12 +27,15 @@ use keyward::config::{Config, ServeArgs};
 use keyward::random::SystemRandom;
 use keyward::server::Listeners;
 use keyward::server::node::{Node, World};
+use keyward::store::Condition;
 use keyward::telemetry;
 
 /// What a child is to do, as its environment says it.
 const TASK: &str = "KEYWARD_BENCH_START_TASK";
 /// Starts that are measured of each kind.
 const ROUNDS: usize = 3;
+/// Tokens that are made after the image.
+const CHANGES: usize = 1_000;
 
 fn main() {
     let kept = env::var_os("KEYWARD_BENCH_DIR").map(PathBuf::from);
@@ -43,14 +48,18 @@ fn main() {
         run("fill", &dir);
         fs::write(dir.join("filled"), "").unwrap();
     }
-    println!("store: {} MB", size(&dir.join("data/store")) >> 20);
-    for _ in 0..ROUNDS {
-        run("start", &dir);
-    }
-    for _ in 0..ROUNDS {
-        let _none = fs::remove_file(dir.join("data/checkpoint"));
-        run("start", &dir);
-    }
+    run("change", &dir);
+    println!(
+        "store: {} MiB; image: {} MiB",
+        size(&dir.join("data/store")) >> 20,
+        size(&dir.join("data")) >> 20
+    );
+    println!("from the image and {CHANGES} changes since:");
+    (0..ROUNDS).for_each(|_| run("start", &dir));
+    run("serve", &dir);
+    println!("from the store alone:");
+    fs::remove_file(dir.join("data/image")).unwrap();
+    (0..ROUNDS).for_each(|_| run("start", &dir));
 }
 
 /// A child does the task, and says what it came to.
@@ -75,37 +84,38 @@ fn child(task: &str, dir: &Path) {
         .enable_all()
         .build()
         .unwrap();
+    if task == "start" {
+        println!("ready after {:.3} s; {used}", ready.as_secs_f64());
+        process::exit(0);
+    }
     runtime.block_on(async {
+        let registry = node.desk.registry.clone();
         if task == "fill" {
             let credentials = env::var("KEYWARD_BENCH_CREDENTIALS").ok();
-            fill::fill(
-                &node,
-                credentials.map_or(100_000, |text| text.parse().unwrap()),
-            )
-            .await;
+            let credentials = credentials.map_or(100_000, |text| text.parse().unwrap());
+            fill::fill(&node, credentials).await;
             println!("filled in {:.1} s", began.elapsed().as_secs_f64());
-        } else {
-            println!(
-                "ready after {:.3} s; CPU {:.3} s; peak {} MiB",
-                ready.as_secs_f64(),
-                used.cpu.as_secs_f64(),
-                used.peak_mib
-            );
         }
-        let listeners = Listeners::bind(config.listen, config.side_listen)
-            .await
-            .unwrap();
-        let soon = tokio::time::sleep(Duration::from_millis(10));
-        node.run(listeners, &config, soon).await.unwrap();
+        let listeners = Listeners::bind(config.listen, config.side_listen);
+        let listeners = listeners.await.unwrap();
+        let verified = async {
+            let mut condition = registry.store.condition();
+            let writable = condition.wait_for(|now| *now == Condition::Writable);
+            drop(writable.await);
+            if task == "change" {
+                fill::more(&registry, CHANGES).await;
+                process::exit(0);
+            }
+            println!("takes changes after {:.3} s", began.elapsed().as_secs_f64());
+            drop(registry);
+        };
+        node.run(listeners, &config, verified).await.unwrap();
     });
-    if task != "fill" {
-        println!(
-            "      and ended after {:.3} s; CPU {:.3} s; peak {} MiB",
-            began.elapsed().as_secs_f64(),
-            Used::now().cpu.as_secs_f64(),
-            Used::now().peak_mib
-        );
-    }
+    println!(
+        "ended after {:.3} s; {}",
+        began.elapsed().as_secs_f64(),
+        Used::now()
+    );
 }
 
 /// What this process has used so far.
@@ -126,6 +136,13 @@ impl Used {
             cpu: Duration::from_millis(ticks * 10),
             peak_mib: peak.parse::<u64>().unwrap() >> 10,
         }
+    }
+}
+
+impl fmt::Display for Used {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cpu, peak) = (self.cpu.as_secs_f64(), self.peak_mib);
+        write!(f, "CPU {cpu:.2} s, peak {peak} MiB")
     }
 }
 

@@ -13,8 +13,8 @@ use crate::store::seal::Corrupt;
 use crate::store::sled::Opening;
 use crate::store::verify::{Intake, verify_rows};
 
-/// How much everything else goes before verification, as the operating system counts it: as much as can be.
-const NICE: i32 = 19;
+/// How much everything else goes before verification, as the operating system counts it: it gets a tenth of a core that is busy.
+const NICE: i32 = 10;
 
 /// All rows of a store, to be verified. Dropping it refuses the store.
 #[derive(Debug)]
