@@ -34,8 +34,8 @@ pub struct SledBackend {
     options: Options,
     state: RwLock<State>,
     feed: Feed,
-    /// Held as long as the store is open: nobody else may have it.
-    lock: File,
+    /// Held as long as anybody has the store: nobody else may open it.
+    _lock: File,
 }
 
 impl SledBackend {
@@ -50,7 +50,7 @@ impl SledBackend {
             options,
             state: RwLock::new(State::of(handle)),
             feed: Feed::new(revision),
-            lock,
+            _lock: lock,
         }
     }
 
@@ -61,6 +61,13 @@ impl SledBackend {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the files, for good.
+    fn close(&self) {
+        let mut state = self.write();
+        state.handle = None;
+        state.closed = true;
     }
 
     /// Whether the disk takes writes again: tried before the old handle, which can still be read, is given up.
@@ -84,6 +91,8 @@ struct State {
     handle: Option<Handle>,
     /// Why the last write failed; no other is tried until the store was opened again.
     failure: Option<Fault>,
+    /// It was refused, and is not opened again.
+    closed: bool,
     /// What the last write changes, as it was before: what readers see as long as it is not durable.
     instead: Instead,
 }
@@ -93,6 +102,7 @@ impl State {
         Self {
             handle: Some(handle),
             failure: None,
+            closed: false,
             instead: Instead::new(),
         }
     }
@@ -137,6 +147,21 @@ impl Backend for SledBackend {
         state.handle()?.scan(range, &state.instead)
     }
 
+    fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        let state = self.read();
+        if state.instead.is_empty() {
+            return state.handle()?.visit(range, see);
+        }
+        for (name, row) in state.handle()?.scan(range, &state.instead)? {
+            see(&name, row.revision, &row.bytes);
+        }
+        Ok(())
+    }
+
     fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         batch.check_sizes()?;
         let mut state = self.write();
@@ -174,6 +199,9 @@ impl Backend for SledBackend {
         if state.handle.is_some() && state.failure.is_none() {
             return Ok(());
         }
+        if state.closed {
+            return Err(Fault::Away("it was refused".into()));
+        }
         self.probe_disk()
             .map_err(|error| Fault::Away(error.to_string()))?;
         state.handle = None;
@@ -192,10 +220,18 @@ impl Backend for SledBackend {
     }
 }
 
+/// For tests: changes or removes a row of a closed store behind everybody's back.
+#[cfg(test)]
+pub(super) fn tamper(dir: &Path, name: &[u8], row: Option<&Row>) {
+    Handle::open(dir, 16 << 20)
+        .unwrap()
+        .unwrap()
+        .tamper(name, row);
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
@@ -208,11 +244,9 @@ mod tests {
     fn fresh() -> Fresh {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
-        let store = Arc::new(
-            SledBackend::open(&path, Options::default())
-                .unwrap()
-                .accept(),
-        );
+        let store = SledBackend::open(&path, Options::default())
+            .unwrap()
+            .accept();
         Fresh {
             store,
             fail_next_commit: Box::new(move || durable::fail_next_sync(&path.join("db"))),
