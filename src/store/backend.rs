@@ -90,6 +90,17 @@ pub enum Expect {
     At(Revision),
 }
 
+impl Expect {
+    /// Whether the row as it is found is the one expected.
+    #[must_use]
+    pub fn holds(self, found: Option<&Row>) -> bool {
+        match self {
+            Self::Absent => found.is_none(),
+            Self::At(revision) => found.is_some_and(|row| row.revision == revision),
+        }
+    }
+}
+
 /// All or nothing: the writes happen, at `revision`, if the back end stands at the revision before and every check holds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Batch {

@@ -101,7 +101,7 @@ impl Committer {
             if rows.written.is_empty() {
                 return Ok(self.head.revision);
             }
-            let (batch, head) = self.batch(rows, head)?;
+            let (batch, head) = self.batch(rows, head);
             match self.backend.commit(&batch) {
                 Ok(()) => {
                     self.head = head;
@@ -142,9 +142,9 @@ impl Committer {
             let events = if keep { view.keep() } else { Vec::new() };
             for event in events {
                 let line = self.chained(&mut head, place, event, now);
-                let name = key::event(line.sequence);
-                rows.stored(&name, source)?;
-                rows.written.insert(name, Some(line.encode()));
+                // The sequence has the revision in it: there is no such row, and no need to look.
+                rows.written
+                    .insert(key::event(line.sequence), Some(line.encode()));
                 place += 1;
             }
         }
@@ -177,17 +177,13 @@ impl Committer {
     }
 
     /// The group's rows, sealed, with the head row that counts them.
-    fn batch(&self, mut rows: Rows, mut head: Head) -> Result<(Batch, Head), StoreError> {
-        let source = Source {
-            backend: &*self.backend,
-            keyring: &self.keyring,
-        };
+    fn batch(&self, mut rows: Rows, mut head: Head) -> (Batch, Head) {
         let revision = head.revision;
         let written = std::mem::take(&mut rows.written);
         let mut writes = Vec::with_capacity(written.len() + 2);
         let mut changed = Vec::new();
         for (name, payload) in written {
-            if let Some(mac) = rows.stored(&name, source)?.mac {
+            if let Some(mac) = rows.mac(&name) {
                 head.sum = head.sum.minus(mac);
                 head.rows -= 1;
             }
@@ -209,14 +205,12 @@ impl Committer {
         let (bytes, _) = seal::seal(&self.keyring, key::HEAD, revision, &head.encode());
         writes.push((key::HEAD.into(), Some(bytes.into())));
         writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok((
-            Batch {
-                revision,
-                checks: rows.checks(),
-                writes,
-            },
-            head,
-        ))
+        let batch = Batch {
+            revision,
+            checks: rows.into_checks(),
+            writes,
+        };
+        (batch, head)
     }
 
     /// A row of the head's commit, counted by the head.

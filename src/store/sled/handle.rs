@@ -9,9 +9,7 @@ use std::path::Path;
 
 use super::durable;
 use super::quiet::{open_quietly, quietly};
-use crate::store::backend::{
-    Batch, Direction, Expect, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row,
-};
+use crate::store::backend::{Batch, Direction, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row};
 
 /// sled writes whole leaves of its tree. One that is larger than a quarter of a segment would go to a file of its own that
 /// is never synced, so a segment must hold four leaves full of the largest rows.
@@ -116,14 +114,6 @@ impl Handle {
         })?
     }
 
-    pub(super) fn holds(&self, key: &[u8], expect: Expect) -> Result<bool, Fault> {
-        let found = self.get(key)?.map(|row| row.revision);
-        Ok(match expect {
-            Expect::Absent => found.is_none(),
-            Expect::At(revision) => found == Some(revision),
-        })
-    }
-
     /// Writes a batch and the store's new revision, and makes them durable. After an error all of it may be there or none.
     pub(super) fn write(&self, batch: &Batch) -> Result<(), Fault> {
         let mut writes = sled::Batch::default();
@@ -178,7 +168,7 @@ impl Drop for Handle {
     }
 }
 
-/// Rows as they were before a batch that failed on its way to the disk; `None` where there was none.
+/// Rows as they were before a batch that is not durable; `None` where there was none.
 pub(super) type Instead = BTreeMap<Key, Option<Row>>;
 
 /// What an error of sled's means for who wanted to read or to write.
