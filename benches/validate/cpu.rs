@@ -36,10 +36,30 @@ pub(crate) fn of_all() -> Duration {
     Duration::from_millis(busy * 1_000 / TICKS)
 }
 
+/// Memory that a process has, in bytes.
+pub(crate) fn memory_of(pid: u32) -> u64 {
+    kilobytes(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// Memory that there is for one more process, in bytes.
+pub(crate) fn memory_left() -> u64 {
+    kilobytes("/proc/meminfo", "MemAvailable:")
+}
+
+fn kilobytes(file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
 /// The core for servers is the first; the load runs on the last.
-pub(crate) fn on_the_first_core(program: &std::path::Path) -> Command {
+pub(crate) fn on_the_first_core(words: &[&std::ffi::OsStr]) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", "0"]).arg(program);
+    command.args(["-c", "0"]).args(words);
     command
 }
 

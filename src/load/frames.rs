@@ -41,7 +41,6 @@ pub(super) fn preface(into: &mut Vec<u8>) {
 
 /// The headers of a call: the first request of a connection puts them into HPACK's table, the others name their places, as
 /// real clients do.
-#[derive(Debug)]
 pub(super) struct Headers {
     first: Vec<u8>,
     next: Vec<u8>,

@@ -16,7 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BUFFER: usize = 1 << 16;
 
 /// A connection that a server has answered on.
-#[derive(Debug)]
 pub(super) struct Link {
     pub(super) socket: TcpStream,
     /// Goes out with the next flush.
@@ -52,9 +51,8 @@ pub(super) enum Event<'l> {
         stream: u32,
         code: u32,
     },
-    /// A stream may carry so many bytes more.
+    /// The stream may carry so many bytes more.
     Window {
-        stream: u32,
         by: u32,
     },
     /// Nothing new is taken on this connection.

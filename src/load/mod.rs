@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use zeroize::Zeroizing;
 
 use self::link::Link;
 use self::pace::Schedule;
@@ -56,19 +57,33 @@ pub enum Form {
 }
 
 /// Whom to ask, and how much of it at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Plan {
     pub address: SocketAddr,
     pub authority: String,
     /// The method's path.
     pub path: String,
     /// The value of the `authorization` header, where the server wants one.
-    pub authorization: Option<Rc<str>>,
+    pub authorization: Option<Rc<Zeroizing<String>>>,
     pub form: Form,
     pub connections: usize,
     /// Calls on their way on each connection; of a stream, questions.
     pub in_flight: usize,
     pub pace: Pace,
+}
+
+/// Never the authorization: it is a secret.
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("address", &self.address)
+            .field("path", &self.path)
+            .field("form", &self.form)
+            .field("connections", &self.connections)
+            .field("in_flight", &self.in_flight)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came back.

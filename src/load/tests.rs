@@ -112,7 +112,7 @@ fn load(address: SocketAddr, form: Form, questions: &[&[u8]]) -> (Load, Rc<Echoe
         address,
         authority: "server:50051".into(),
         path: "/keyward.v1.Some/Method".into(),
-        authorization: Some("Bearer someone".into()),
+        authorization: Some(Rc::new(String::from("Bearer someone").into())),
         form,
         connections: 2,
         in_flight: 8,
