@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// Ticks of /proc a second; the same on every Linux that Rust runs on.
@@ -63,9 +62,16 @@ pub(crate) fn on_the_first_core(words: &[&std::ffi::OsStr]) -> Command {
     command
 }
 
+/// The cores of the machine, whichever this process may use.
+pub(crate) fn cores() -> usize {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let lines = info.lines().filter(|line| line.starts_with("processor"));
+    lines.count().max(1)
+}
+
 /// From now on this process, with all its threads to come, runs on the last core.
 pub(crate) fn stay_on_the_last_core() {
-    let last = available_parallelism().map_or(0, |cores| cores.get() - 1);
+    let last = cores() - 1;
     let pid = std::process::id().to_string();
     let moved = Command::new("taskset")
         .args(["-a", "-p", "-c", &last.to_string(), &pid])

@@ -4,13 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::cpu;
+
 /// Lines for the report's head.
 pub(crate) fn describe() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let cpu = cpu.map_or("unknown", |name| name.trim_start_matches(['\t', ' ', ':']));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let model = model.map_or("unknown", |name| name.trim_start_matches(['\t', ' ', ':']));
+    let cores = cpu::cores();
     let changed = match says(
         Command::new("git")
             .current_dir(root)
@@ -27,7 +31,7 @@ pub(crate) fn describe() -> Vec<String> {
         );
     vec![
         format!(
-            "machine: {cores} cores, {cpu}, {}",
+            "machine: {cores} cores, {model}, {}",
             or_unknown(says(Command::new("uname").arg("-sr")))
         ),
         format!("date: {}", chrono::Utc::now().format("%Y-%m-%d %H:%M UTC")),

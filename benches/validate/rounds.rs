@@ -152,7 +152,7 @@ pub(crate) fn measure(contestant: &Contestant<'_>, until: Until) -> Outcome {
     let used = cpu::of(pid) - before.0;
     let own = cpu::of(own) - before.1;
     let strangers = (cpu::of_all() - before.2).saturating_sub(used + own);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cpu::cores();
     let wrong = !tally.failed.is_empty() || !tally.denied.is_empty() || tally.good != tally.asked;
     assert!(!wrong, "{}: {tally:?}", contestant.name);
     Outcome {

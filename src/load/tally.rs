@@ -69,15 +69,17 @@ impl Tally {
     }
 
     /// How many answers took no longer than each of these, and longer than the one before.
+    #[must_use]
     pub fn between(&self, bounds: &[Duration]) -> Vec<u64> {
-        let mut from = 0;
-        let count = |bound: &Duration| {
-            let to = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
-            let count = self.latency.count_between(from, to);
-            from = to.saturating_add(1);
-            count
-        };
-        bounds.iter().map(count).collect()
+        let mut counts = vec![0; bounds.len()];
+        for step in self.latency.iter_recorded() {
+            let time = Duration::from_nanos(step.value_iterated_to());
+            let place = bounds.partition_point(|bound| *bound < time);
+            if let Some(count) = counts.get_mut(place) {
+                *count += step.count_at_value();
+            }
+        }
+        counts
     }
 
     /// Adds the counts of another run.

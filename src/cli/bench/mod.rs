@@ -1,20 +1,19 @@
 //! `keyward bench`: asks a running server as fast, or as often, as it is told, and shows how long its answers take.
 //!
-//! The flags and the run are here; `issue` makes tokens to present and takes them away again, `judge` reads the answers,
+//! The flags and the run are here; `asked` is what is presented, `issue` makes tokens to present and takes them away again, `judge` reads the answers,
 //! `report` shows what it came to. The load itself is `crate::load`, which the project's own benchmarks use as well.
 
+mod asked;
 mod issue;
 mod judge;
 mod report;
 
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use prost::Message as _;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -30,9 +29,7 @@ use super::session::{RemoteArgs, Session, block_on};
 use super::shell::Shell;
 use super::times::{parse_nonzero_span, show_span};
 use super::values::parse_id;
-use crate::api::proto::validate_credentials_request::Presented;
-use crate::api::proto::{Permission, ValidateCredentialsRequest};
-use crate::load::{Arrivals, Form, LONGEST_MESSAGE, Load, Pace, Plan, Questions};
+use crate::load::{Arrivals, Form, LONGEST_MESSAGE, Load, Pace, Plan};
 
 /// A run is over after this at the latest.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
@@ -40,9 +37,6 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 const MOST_CALLS: usize = 1_024;
 /// Questions that are on their way at once on streams, over all of them.
 const MOST_QUESTIONS: usize = 16 * 1_024;
-/// Credentials that are read from a file, and the bytes of that file.
-const MOST_CREDENTIALS: usize = 1_000_000;
-const MOST_BYTES: u64 = 256 * 1024 * 1024;
 /// How often the progress is shown, and an interrupt looked for.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -297,58 +291,6 @@ impl BenchArgs {
         ProgressBar::with_draw_target(Some(length), target)
             .with_style(style.expect("the template is one"))
     }
-
-    fn questions(&self, texts: &[String]) -> Questions {
-        let bytes = texts
-            .iter()
-            .map(|text| self.question(text).encoded_len())
-            .sum();
-        let mut questions = Questions::with_room(texts.len(), bytes);
-        for text in texts {
-            questions.push(&Zeroizing::new(self.question(text).encode_to_vec()));
-        }
-        questions
-    }
-
-    fn question(&self, text: &str) -> ValidateCredentialsRequest {
-        let required = (self.resource.is_some() || self.action.is_some()).then(|| Permission {
-            resource: self.resource.clone().unwrap_or_default(),
-            action: self.action.clone().unwrap_or_default(),
-        });
-        ValidateCredentialsRequest {
-            presented: Some(Presented::Token(text.into())),
-            account_key: self.account_key.clone().unwrap_or_default(),
-            required,
-            client_address: self.client_address.clone().unwrap_or_default(),
-            ..Default::default()
-        }
-    }
-
-    /// The lines of the file; none where tokens are issued.
-    fn texts(&self, shell: &mut Shell<'_>) -> Result<Zeroizing<Vec<String>>, Failure> {
-        let Some(source) = &self.text_file else {
-            return Ok(Zeroizing::default());
-        };
-        let mut text = Zeroizing::new(String::new());
-        let read = match source {
-            Source::Stdin => shell.stdin.take(MOST_BYTES + 1).read_to_string(&mut text),
-            Source::File(path) => std::fs::File::open(path)
-                .and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text)),
-        };
-        read.map_err(|error| Failure::local(format!("cannot read the credentials: {error}")))?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let texts: Vec<String> = lines.take(MOST_CREDENTIALS + 1).map(Into::into).collect();
-        let texts = Zeroizing::new(texts);
-        if text.len() as u64 > MOST_BYTES || texts.len() > MOST_CREDENTIALS {
-            return Err(Failure::usage(format!(
-                "at most {MOST_CREDENTIALS} credentials are presented, of {MOST_BYTES} bytes in all"
-            )));
-        }
-        if texts.is_empty() {
-            return Err(Failure::local("there are no credentials to present"));
-        }
-        Ok(texts)
-    }
 }
 
 /// Counts Ctrl-C from now on, instead of ending the process.
@@ -383,7 +325,7 @@ fn thread_cpu() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::testing::{Scene, parse, try_parse};
+    use crate::cli::testing::{parse, try_parse};
 
     #[test]
     fn what_would_hurt_is_refused_and_the_limits_are_named() {
@@ -425,28 +367,5 @@ mod tests {
         ] {
             assert!(try_parse::<BenchArgs>(line).is_err(), "{line}");
         }
-    }
-
-    #[test]
-    fn credentials_are_the_lines_that_are_not_empty() {
-        let mut scene = Scene::new();
-        let args = parse::<BenchArgs>("--text-file -");
-        scene.stdin("one\n\n two \r\nthree");
-        let texts = scene.shell(|shell| args.texts(shell)).unwrap();
-        assert_eq!(*texts, ["one", "two", "three"]);
-        scene.stdin("\n \n");
-        assert!(scene.shell(|shell| args.texts(shell)).is_err());
-    }
-
-    #[test]
-    fn each_question_says_what_the_flags_say() {
-        let line = "--text-file t --account-key k --resource tables/orders --action read --client-address 10.1.2.3";
-        let args = parse::<BenchArgs>(line);
-        let question = args.question("text");
-        assert!(question.presented == Some(Presented::Token("text".into())));
-        assert_eq!(question.account_key, "k");
-        assert_eq!(question.required.clone().unwrap().action, "read");
-        assert_eq!(question.client_address, "10.1.2.3");
-        assert_eq!(args.questions(&["text".into(), "other".into()]).len(), 2);
     }
 }
