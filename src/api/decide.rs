@@ -60,7 +60,7 @@ impl Desk {
         &self,
         ask: &Ask<'_>,
         purse: &mut Purse<'_>,
-    ) -> Result<Answer, Status> {
+    ) -> Result<Answer<'_>, Status> {
         if let Ok(answer) = self.validator.validate(ask, purse) {
             return Ok(answer);
         }
@@ -71,8 +71,9 @@ impl Desk {
     }
 
     /// The account's day as an answer tells it: only once the secret has matched.
-    pub(super) fn quota(&self, answer: &Answer, purse: &Purse<'_>) -> Option<Figures> {
-        let account = &answer.identity.as_ref()?.account;
+    pub(super) fn quota(&self, answer: &Answer<'_>, purse: &Purse<'_>) -> Option<Figures> {
+        let identity = answer.identity()?;
+        let account = identity.account;
         let limit = account.policy.daily_calls?;
         purse
             .figures()
@@ -80,15 +81,15 @@ impl Desk {
     }
 
     /// How long the caller may give the answer again.
-    fn cache_for(&self, caller: &Caller, answer: &Answer, dry_run: bool) -> Option<Duration> {
-        let follower = (caller.token.id, caller.address?);
+    fn cache_for(&self, caller: &Caller, answer: &Answer<'_>, dry_run: bool) -> Option<Duration> {
+        let follower = (caller.token.id(), caller.address?);
         let heard = self.streams.heard(&follower, Instant::now)?;
-        let (identity, now) = (answer.identity.as_ref()?, answer.now);
+        let (identity, now) = (answer.identity()?, answer.now);
         reuse::cache_for(&reuse::Answered {
             allowed: answer.verdict.reason.is_none(),
             dry_run,
-            token: &identity.token,
-            account: &identity.account,
+            credential: identity.credential,
+            account: identity.account,
             good_until: identity.good_until(now),
             now,
             heard: Some(heard),
@@ -96,7 +97,11 @@ impl Desk {
     }
 
     /// Decides whenever the store has answered: what was good before the wait may not be good after it.
-    async fn decide_again(&self, ask: &Ask<'_>, purse: &mut Purse<'_>) -> Result<Answer, Unleased> {
+    async fn decide_again(
+        &self,
+        ask: &Ask<'_>,
+        purse: &mut Purse<'_>,
+    ) -> Result<Answer<'_>, Unleased> {
         loop {
             purse.wait().await?;
             if let Ok(answer) = self.validator.validate(ask, purse) {

@@ -19,21 +19,20 @@ use super::call_id::CallId;
 use super::methods::Method;
 use super::peer::Peer;
 use super::status;
+use crate::domain::credential::Credential;
 use crate::domain::decision::DenyReason;
 use crate::domain::event::Origin;
 use crate::domain::grant::Permission;
 use crate::domain::operator::{self, Operator, Scope};
 use crate::domain::presented::Presented;
-use crate::domain::token::Token;
 use crate::registry::Call;
 use crate::registry::replay::Once;
+use crate::validator::Kept;
 
 /// An admitted caller, in the request's extensions.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    pub(super) token: Arc<Token>,
-    /// Which of the token's secrets was presented.
-    pub(super) secret_version: u32,
+    pub(super) token: Arc<Kept>,
     pub(super) scope: Scope,
     pub(super) method: &'static Method,
     /// The peer's.
@@ -54,7 +53,7 @@ impl Caller {
     /// What the audit log says of this call.
     pub(super) fn origin(&self) -> Origin {
         Origin {
-            actor: self.token.id.to_string(),
+            actor: self.token.id().to_string(),
             address: self
                 .address
                 .map(|address| address.to_string())
@@ -66,7 +65,7 @@ impl Caller {
     /// The request as one that is to be done once, where it has a request id; `payload` is the whole of it.
     pub(super) fn once(&self, request_id: Option<String>, payload: Vec<u8>) -> Option<Once> {
         request_id.map(|request_id| Once {
-            operator: self.token.id,
+            operator: self.token.id(),
             method: self.method.name(),
             request_id,
             payload,
@@ -76,7 +75,7 @@ impl Caller {
     /// The call as the registry takes it.
     pub(super) fn call(&self) -> Call {
         Call {
-            operator: Operator::of(&self.token),
+            operator: Operator::of(&self.token.identity().credential),
             origin: self.origin(),
         }
     }
@@ -107,11 +106,12 @@ impl<S> Gate<S> {
         let address = extensions
             .get::<Peer>()
             .map(|peer| peer.address.ip().to_canonical());
-        let identity = self
+        let matched = self
             .desk
             .validator
             .authenticate(presented.map(Presented::Header), address);
-        let identity = identity.map_err(|verdict| {
+        let token = matched.map(|matched| matched.identity().keep());
+        let token = token.map_err(|verdict| {
             status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
         })?;
         let call_id = extensions
@@ -119,15 +119,14 @@ impl<S> Gate<S> {
             .copied()
             .unwrap_or_else(CallId::made);
         let caller = Caller {
-            secret_version: identity.secret_version(),
-            scope: Scope::of(&identity.token),
-            token: identity.token,
+            scope: Scope::of(&token.identity().credential),
+            token: Arc::new(token),
             method,
             address,
             call_id,
         };
         method
-            .admits(&caller.token)
+            .admits(&caller.token.identity().credential)
             .inspect_err(|_| self.desk.deny(&caller))?;
         Ok(caller)
     }
@@ -135,12 +134,12 @@ impl<S> Gate<S> {
 
 impl Method {
     /// Whether an operator's token has the grant that the method needs.
-    pub(super) fn admits(&self, token: &Token) -> Result<(), Status> {
+    pub(super) fn admits(&self, token: &Credential<'_>) -> Result<(), Status> {
         let needed = Permission {
             resource: self.resource,
             action: Some(self.action),
         };
-        if operator::may(&token.grants, token.access, &needed) {
+        if operator::may(token.grants, token.access, &needed) {
             return Ok(());
         }
         let grant = format!("{}:{}", self.resource, self.action);

@@ -6,10 +6,11 @@ use super::gate::Caller;
 use super::{Desk, status};
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
-use crate::validator::Identity;
+use crate::domain::time::Timestamp;
 
-/// The caller as it is now. To be asked before each message of a stream; it reads memory alone.
-pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
+/// The caller as it is now: when its standing ends by the passing of time alone, where it does. To be asked before each message of a
+/// stream; it reads memory alone.
+pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Option<Timestamp>, Status> {
     if desk.closing.is_closing() {
         return Err(status::shutting_down());
     }
@@ -17,15 +18,17 @@ pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
         client_address: caller.address,
         ..Question::default()
     };
-    let identity = desk
+    let version = caller.token.identity().secret_version;
+    let matched = desk
         .validator
-        .again(caller.token.id, caller.secret_version, &question)
+        .again(caller.token.id(), version, &question)
         .map_err(|verdict| {
             status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
         })?;
-    if Scope::of(&identity.token) != caller.scope {
+    let identity = matched.identity();
+    if Scope::of(&identity.credential) != caller.scope {
         return Err(status::scope_changed());
     }
-    caller.method.admits(&identity.token)?;
-    Ok(identity)
+    caller.method.admits(&identity.credential)?;
+    Ok(identity.good_until(desk.validator.now()))
 }

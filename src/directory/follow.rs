@@ -73,7 +73,7 @@ impl Follower {
 
     fn take_in(&self, directory: &Directory, changed: &Changed) -> Result<(), StoreError> {
         directory.apply(changed)?;
-        let owner = |id| directory.token(id).map(|token| token.account.clone());
+        let owner = |id| directory.owner(&id);
         let touched = Touched::by(changed, owner);
         for observer in &self.observers {
             observer.touched(&touched);

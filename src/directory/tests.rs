@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::grant::{Grant, Permission};
-use crate::domain::principal::PrincipalState;
+use crate::domain::grant::{Grant, Grants, Permission};
+use crate::domain::principal::{Principal, PrincipalState};
 use crate::domain::time::Timestamp;
 use crate::random::testing::SeededRandom;
 use crate::store::record::Record;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::account::Account;
 use super::budget::{Budget, Charge, Spent};
+use super::credential::Credential;
 use super::grant::{Grants, Permission};
 use super::principal::Principal;
-use super::secret::Secret;
+use super::secret::Life;
 use super::time::Timestamp;
-use super::token::Token;
 use rules::{RULES, enforced};
 
 /// Why credentials are refused. The numbers are the contract's `DenyReason`.
@@ -50,8 +50,9 @@ pub enum Unfound {
 /// A token whose secret was presented, with what bears on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    pub token: &'a Token,
-    pub secret: &'a Secret,
+    pub credential: Credential<'a>,
+    /// Of the secret that was presented.
+    pub secret: Life,
     pub account: &'a Account,
     /// The token's principal and the union of its roles' grants; `None` where the token stands alone.
     pub standing: Option<Standing<'a>>,
@@ -174,7 +175,7 @@ fn spend(
 /// What the token may do, as its principal bounds it.
 #[must_use]
 pub fn effective_grants(subject: &Subject<'_>) -> Grants {
-    let own = &subject.token.grants;
+    let own = subject.credential.grants;
     match enforced(subject) {
         Some(standing) if own.is_empty() => standing.grants.clone(),
         Some(standing) => own.intersect(standing.grants),

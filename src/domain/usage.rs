@@ -157,15 +157,15 @@ impl Today {
 
 impl TokenUsage {
     /// Takes in a use of some of the token's secrets.
-    pub fn add_secrets(&mut self, used: &[SecretUse]) {
+    pub fn add_secrets(&mut self, used: impl IntoIterator<Item = SecretUse>) {
         for secret in used {
             match self
                 .secrets
                 .iter_mut()
                 .find(|own| own.version == secret.version)
             {
-                Some(own) => own.add(secret),
-                None => self.secrets.push(*secret),
+                Some(own) => own.add(&secret),
+                None => self.secrets.push(secret),
             }
         }
         self.secrets.sort_unstable_by_key(|secret| secret.version);

@@ -118,8 +118,8 @@ impl<'a> Purse<'a> {
             Connection::Refused => return REFUSED,
             Connection::Wanted => {}
         }
-        let limit = subject.token.max_connections(&subject.account.policy);
-        match self.meter.slots.take(subject.token.id, limit) {
+        let limit = subject.credential.max_connections(&subject.account.policy);
+        match self.meter.slots.take(subject.credential.id, limit) {
             Taken::Slot(slot) => {
                 self.connection = Connection::Paid(slot);
                 Spent::Paid
@@ -136,8 +136,8 @@ impl<'a> Purse<'a> {
     }
 
     fn rate(&mut self, subject: &Subject<'_>) -> Spent {
-        let (rates, id) = (&self.meter.rates, subject.token.id);
-        match subject.token.rate_limit {
+        let (rates, id) = (&self.meter.rates, subject.credential.id);
+        match subject.credential.rate_limit {
             None => Spent::Paid,
             Some(_) if self.rate_paid => Spent::Paid,
             Some(limit) if self.dry_run => rates.peek(id, limit, self.cost, self.clock.steady()),
@@ -177,7 +177,7 @@ impl Budget for Purse<'_> {
     fn tell(&self, charge: Charge, subject: &Subject<'_>, _: Timestamp) -> Cow<'static, str> {
         match charge {
             Charge::Connection => self.tell_connections(subject),
-            Charge::Rate => self.tell_rate(subject.token.rate_limit),
+            Charge::Rate => self.tell_rate(subject.credential.rate_limit),
             Charge::Quota => self.tell_quota(subject.account.policy.daily_calls),
         }
     }
@@ -185,11 +185,11 @@ impl Budget for Purse<'_> {
 
 impl Purse<'_> {
     fn tell_connections(&self, subject: &Subject<'_>) -> Cow<'static, str> {
-        match subject.token.max_connections(&subject.account.policy) {
+        match subject.credential.max_connections(&subject.account.policy) {
             None => "the token has no limit of connections".into(),
             Some(limit) => format!(
                 "{} of the token's {limit} connections are held",
-                self.meter.slots.held(subject.token.id)
+                self.meter.slots.held(subject.credential.id)
             )
             .into(),
         }

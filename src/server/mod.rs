@@ -7,6 +7,7 @@ mod connection;
 mod cores;
 mod drain;
 mod health;
+mod http2;
 mod layers;
 mod leaps;
 pub mod node;

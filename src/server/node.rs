@@ -67,7 +67,7 @@ impl Node {
         )
         .map_err(StartError::Store)?;
         let marks = Arc::new(Marks::default());
-        let meter = Arc::new(Meter::new(config.max_consumers));
+        let meter = Arc::new(Meter::new(Arc::clone(&directory), config.max_consumers));
         let registry = Registry {
             usage: Arc::new(Ledger::new(Arc::clone(&meter.usage), &*world.random)),
             store: opened.store.clone(),

@@ -27,11 +27,12 @@ pub fn recover_operator(
         open::open(place, Arc::clone(&world.clock), &*world.random).map_err(StartError::Open)?;
     let directory =
         directory::follow::start(opened.store.reader(), Vec::new()).map_err(StartError::Store)?;
+    // Nothing is counted while no server runs.
+    let counted = Arc::new(Usage::new(Arc::clone(&directory), 0));
     let registry = Registry {
         store: opened.store.clone(),
+        usage: Arc::new(Ledger::new(counted, &*world.random)),
         directory,
-        // Nothing is counted while no server runs.
-        usage: Arc::new(Ledger::new(Arc::new(Usage::new(0)), &*world.random)),
         keyring: opened.keyring,
         clock: world.clock,
         random: world.random,

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Identity, Validator};
+use super::identity::Matching;
+use super::{Matched, Validator};
 use crate::domain::decision::{self, DenyReason, Question, Verdict};
 use crate::domain::id::TokenId;
+use crate::domain::limits;
+use crate::domain::time::Timestamp;
 
 impl Validator {
     /// The same rules for a secret that has matched before, by its token and version; its text is not needed again. It counts
@@ -14,34 +17,27 @@ impl Validator {
         token: TokenId,
         version: u32,
         question: &Question<'_>,
-    ) -> Result<Identity, Verdict> {
+    ) -> Result<Matched<'_>, Verdict> {
         let now = self.clock.now();
-        let identity = self.known(token, version).ok_or_else(gone)?;
-        let verdict = decision::judge(&identity.subject(), question, now);
+        let matched = self.known(token, version, now).ok_or_else(gone)?;
+        let verdict = decision::judge(&matched.subject(), question, now);
         match verdict.reason {
-            None => Ok(identity),
+            None => Ok(matched),
             Some(_) => Err(verdict),
         }
     }
 
-    fn known(&self, token: TokenId, version: u32) -> Option<Identity> {
-        let token = self.directory.token(token)?;
-        let slot = token
-            .secrets
-            .iter()
-            .position(|secret| secret.version == version)?;
-        token.secrets[slot].state(self.clock.now())?;
-        let account = self.directory.account(&token.account)?;
-        let member = token
-            .principal
-            .as_ref()
-            .and_then(|id| self.directory.member(&token.account, id));
-        Some(Identity {
-            token,
-            account,
-            member,
-            slot,
-        })
+    fn known(&self, token: TokenId, version: u32, now: Timestamp) -> Option<Matched<'_>> {
+        let found = self.directory.find(&token)?;
+        let mut secrets = (0..limits::SECRETS_OF_TOKEN).filter_map(|slot| found.secret(slot));
+        let secret = secrets.find(|secret| secret.version == version)?;
+        secret.life.state(now)?;
+        let matching = Matching {
+            version,
+            key: secret.key,
+            life: secret.life,
+        };
+        Matched::new(found, matching)
     }
 }
 

@@ -14,7 +14,7 @@ const KNOWS: [(&str, &[&str]); 19] = [
     ("directory", &["domain", "store"]),
     ("invalidations", &["domain", "store", "directory"]),
     ("marks", &["domain"]),
-    ("meter", &["domain", "clock"]),
+    ("meter", &["domain", "clock", "directory"]),
     (
         "validator",
         &[
@@ -86,7 +86,7 @@ const KNOWS: [(&str, &[&str]); 19] = [
 const NODE_VERBS: [&str; 3] = ["src/cli/dev.rs", "src/cli/node.rs", "src/cli/serve.rs"];
 
 /// Words that stand in these places alone, and why.
-const PLACES: [(&str, &[&str], &str); 14] = [
+const PLACES: [(&str, &[&str], &str); 16] = [
     (
         "sled::",
         &["src/store/sled/", "src/store/open.rs", "src/store/open/"],
@@ -96,6 +96,16 @@ const PLACES: [(&str, &[&str], &str); 14] = [
         "papaya::",
         &["src/directory/", "src/invalidations/", "src/meter/"],
         "how what many read at once is laid out",
+    ),
+    (
+        "hashbrown::",
+        &["src/directory/"],
+        "the layout of what is looked up",
+    ),
+    (
+        "arc_swap::",
+        &["src/directory/tenant.rs"],
+        "what changes while every core reads it",
     ),
     (
         "governor::",

@@ -26,10 +26,12 @@ pub(crate) fn start(keys: &[(String, String)], dir: &Path) -> Result<Anchor, Str
     let program = program().ok_or("not installed")?;
     let version =
         machine::says(Command::new(&program).arg("--version")).ok_or("it does not run here")?;
-    let version = version
-        .split('/')
-        .nth(1)
-        .map(|number| format!("Envoy {number}"));
+    // "…/envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
+    let number = version
+        .rsplit("version:")
+        .next()
+        .and_then(|rest| rest.split('/').nth(1));
+    let version = number.map_or_else(|| "Envoy".into(), |number| format!("Envoy {number}"));
     let mut count = keys.len();
     loop {
         match start_with(&program, &keys[..count], dir) {
@@ -38,7 +40,7 @@ pub(crate) fn start(keys: &[(String, String)], dir: &Path) -> Result<Anchor, Str
                     child,
                     address,
                     keys: count,
-                    version: version.unwrap_or_else(|| "Envoy".into()),
+                    version,
                 });
             }
             Err(why) if count < 1_000 => return Err(why),

@@ -73,7 +73,7 @@ fn permission<'a>(fields: &mut Fields, wire: &'a proto::Permission) -> Option<Pe
 
 /// The answer on the wire.
 pub(in crate::api) fn answer(
-    answer: Answer,
+    answer: Answer<'_>,
     quota: Option<Figures>,
     with_grants: bool,
 ) -> proto::ValidateCredentialsResponse {
@@ -90,15 +90,15 @@ pub(in crate::api) fn answer(
             .reason
             .map_or(proto::DenyReason::Unspecified, reason)
             .into(),
-        detail: answer.verdict.detail.into_owned(),
+        detail: answer.verdict.detail.to_string(),
         quota: quota.map(wire_quota),
         retry_after: answer.verdict.retry_after.map(wire_span),
         revision: answer.revision.0,
-        steps: answer.steps.into_iter().map(step).collect(),
+        steps: answer.steps.iter().map(step).collect(),
         ..Default::default()
     };
-    if let Some(identity) = &answer.identity {
-        identify(&mut response, identity, answer.now);
+    if let Some(identity) = answer.identity() {
+        identify(&mut response, &identity, answer.now);
         if allowed && with_grants {
             response.grants = identity
                 .effective_grants()
@@ -112,25 +112,20 @@ pub(in crate::api) fn answer(
 
 fn identify(
     response: &mut proto::ValidateCredentialsResponse,
-    identity: &Identity,
+    identity: &Identity<'_>,
     now: Timestamp,
 ) {
-    let token = &identity.token;
-    response.token_id = token.id.to_string();
-    response.token_name.clone_from(&token.name);
-    response.account_id = token.account.to_string();
-    response.principal_id = token
-        .principal
-        .as_ref()
+    let credential = identity.credential;
+    response.token_id = identity.id().to_string();
+    response.token_name = identity.name.to_owned();
+    response.account_id = identity.account_id().to_string();
+    response.principal_id = identity
+        .principal()
         .map(ToString::to_string)
         .unwrap_or_default();
-    response.principal_name = identity
-        .member
-        .as_ref()
-        .map(|member| member.principal.display_name.clone())
-        .unwrap_or_default();
-    response.access = super::token::wire_access(token.access).into();
-    response.expire_time = token.expire_time.map(wire_time);
+    response.principal_name = identity.principal_name().to_owned();
+    response.access = super::token::wire_access(credential.access).into();
+    response.expire_time = credential.expire_time.map(wire_time);
     response.secret_good_until = identity.secret_good_until(now).map(wire_time);
 }
 
@@ -142,11 +137,11 @@ fn wire_quota(figures: Figures) -> proto::Quota {
     }
 }
 
-fn step(step: Step) -> proto::Step {
+fn step(step: &Step) -> proto::Step {
     proto::Step {
         rule: step.rule.to_owned(),
         passed: step.passed,
-        detail: step.detail.into_owned(),
+        detail: step.detail.to_string(),
     }
 }
 

@@ -126,7 +126,7 @@ impl Ledger {
         // What a save has in hand may be in the store as well: the later of two times is right all the same.
         let held = self.counted.held(token.id, view.now());
         for counted in self.counted.of(token.id).into_iter().chain(held) {
-            usage.add_secrets(&counted.secrets);
+            usage.add_secrets(counted.secrets());
         }
         let old = token
             .retiring(view.now())
@@ -163,10 +163,12 @@ fn read(
         }
         Ok(())
     })?;
-    for (name, seen) in unsaved.of(id).flat_map(|counted| counted.consumers) {
-        all.entry(name.into())
-            .and_modify(|consumer| consumer.add(&seen))
-            .or_insert(seen);
+    for counted in unsaved.of(id) {
+        for (name, seen) in counted.consumers() {
+            all.entry(name.to_owned())
+                .and_modify(|consumer| consumer.add(seen))
+                .or_insert(*seen);
+        }
     }
     forget_oldest(&mut all);
     Ok(all)

@@ -146,7 +146,7 @@ impl Unsaved<'_> {
     pub(super) fn of(&self, id: TokenId) -> impl Iterator<Item = Counted> {
         let in_batch = self.batch.iter().flat_map(|batch| &batch.tokens);
         in_batch
-            .filter(move |counted| counted.token.id == id)
+            .filter(move |counted| counted.id == id)
             .cloned()
             .chain(self.ledger.counted.waiting(id))
             .chain(self.ledger.counted.held(id, self.now))
@@ -156,8 +156,9 @@ impl Unsaved<'_> {
         let mut days = self.ledger.counted.waiting_in(id);
         let in_batch = self.batch.iter().flat_map(|batch| &batch.tokens);
         in_batch
-            .filter(|counted| counted.token.account == *id)
-            .for_each(|counted| days.add_all(&counted.days));
+            .filter(|counted| counted.account == *id)
+            .flat_map(Counted::days)
+            .for_each(|(day, counts)| days.add(day, counts));
         days
     }
 }
@@ -178,10 +179,12 @@ fn token_usage(
     };
     days.add(usage.today.day, usage.today.counts);
     for counted in unsaved.of(id) {
-        days.add_all(&counted.days);
+        for (day, counts) in counted.days() {
+            days.add(day, counts);
+        }
         usage.last_used = usage.last_used.max(counted.last_used);
-        usage.add_secrets(&counted.secrets);
-        usage.add_exercised(counted.exercised(), &counted.token.grants);
+        usage.add_secrets(counted.secrets());
+        usage.add_exercised(counted.exercised(), &counted.grants);
     }
     usage.today.day = today;
     usage.today.counts = days.of(today);

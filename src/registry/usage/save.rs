@@ -106,20 +106,20 @@ fn add_token(
     counted: &Counted,
     crowded: &mut BTreeSet<TokenId>,
 ) -> Result<u64, Error> {
-    let id = counted.token.id;
-    let there: Option<Pointer> = view.get(&key::account_token(&counted.token.account, id))?;
+    let id = counted.id;
+    let there: Option<Pointer> = view.get(&key::account_token(&counted.account, id))?;
     if there.is_none() {
         return Ok(0);
     }
     let name = key::usage(id);
     let mut usage: TokenUsage = view.get(&name)?.unwrap_or_default();
-    let over = usage.today.add(&counted.days);
+    let over = usage.today.add(&counted.days().collect());
     add_history(view, key::usage_history(id), &over)?;
     usage.last_used = usage.last_used.max(counted.last_used);
-    usage.add_secrets(&counted.secrets);
-    usage.add_exercised(counted.exercised(), &counted.token.grants);
+    usage.add_secrets(counted.secrets());
+    usage.add_exercised(counted.exercised(), &counted.grants);
     let mut come = 0;
-    for (consumer, seen) in &counted.consumers {
+    for (consumer, seen) in counted.consumers() {
         let name = key::consumer(id, consumer);
         let kept = match view.get::<Consumer>(&name)? {
             None => {
@@ -145,8 +145,10 @@ fn add_token(
 fn add_accounts(view: &mut View<'_>, tokens: &[Counted]) -> Result<(), Error> {
     let mut accounts: BTreeMap<&AccountId, Days> = BTreeMap::new();
     for counted in tokens {
-        let days = accounts.entry(&counted.token.account).or_default();
-        days.add_all(&counted.days);
+        let days = accounts.entry(&counted.account).or_default();
+        for (day, counts) in counted.days() {
+            days.add(day, counts);
+        }
     }
     for (account, days) in accounts {
         let name = key::account_usage(account);
