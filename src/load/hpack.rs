@@ -63,11 +63,14 @@ impl Head {
     }
 }
 
+/// A name and its value.
+type Field = (Box<[u8]>, Box<[u8]>);
+
 /// One direction of a connection: what one block leaves in the table, the next ones name.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     /// Name and value, the newest first.
-    table: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    table: VecDeque<Field>,
     bytes: usize,
 }
 
@@ -97,7 +100,7 @@ impl Decoder {
         Some(head)
     }
 
-    fn literal(&self, rest: &mut &[u8], bits: u32) -> Option<(Box<[u8]>, Box<[u8]>)> {
+    fn literal(&self, rest: &mut &[u8], bits: u32) -> Option<Field> {
         let name = match number(rest, bits)? {
             0 => text(rest)?,
             place => self.entry(place)?.0.into(),

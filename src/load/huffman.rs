@@ -53,11 +53,11 @@ impl Code {
     fn new() -> Self {
         let (mut first, mut bytes) = ([(0, 0); LONGEST as usize + 2], Vec::new());
         let mut code = 0;
-        for length in 1..first.len() {
-            first[length] = (code, bytes.len());
+        for (length, first) in first.iter_mut().enumerate().skip(1) {
+            *first = (code, bytes.len());
             let of_length = (0..=u8::MAX).filter(|byte| LENGTHS[*byte as usize] as usize == length);
             bytes.extend(of_length);
-            code = (code + (bytes.len() - first[length].1) as u32) << 1;
+            code = (code + (bytes.len() - first.1) as u32) << 1;
         }
         Self { first, bytes }
     }

@@ -77,7 +77,7 @@ mod tests {
         for number in 0..100_u8 {
             questions.push(&vec![number; usize::from(number)]);
         }
-        let mut seen = vec![false; 100];
+        let mut seen = [false; 100];
         for turn in 0..100 {
             let place = questions.place(turn);
             assert_eq!(questions.of_turn(turn), vec![place as u8; place]);
