@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::{Args as _, FromArgMatches as _};
 use keyward::api::proto;
-use keyward::clock::SystemClock;
+use keyward::clock::{Clock, ManualClock, SystemClock};
 use keyward::config::{Config, ServeArgs};
 use keyward::domain::account::{Policy, PrincipalRule};
 use keyward::domain::grant::{Grant, Grants};
@@ -16,6 +16,7 @@ use keyward::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use keyward::domain::network::Network;
 use keyward::domain::principal::PrincipalState;
 use keyward::domain::text::{self, Environment};
+use keyward::domain::time::Timestamp;
 use keyward::domain::token::Access;
 use keyward::random::SystemRandom;
 use keyward::registry::accounts::NewAccount;
@@ -94,10 +95,14 @@ pub(crate) fn read(dir: &Path) -> Filled {
 }
 
 /// Fills a node in memory and serves it.
-pub(crate) fn serve(credentials: usize, dir: &Path, say: fn(SocketAddr)) {
+pub(crate) fn serve(credentials: usize, dir: &Path, ticks: bool, say: fn(SocketAddr)) {
     let config = config();
+    let clock: Arc<dyn Clock> = match ticks {
+        true => Arc::new(SystemClock::new()),
+        false => Arc::new(ManualClock::at(Timestamp::from_millis(1_800_000_000_000))),
+    };
     let world = World {
-        clock: Arc::new(SystemClock::new()),
+        clock,
         random: Arc::new(SystemRandom),
     };
     let node = Node::open(&config, dir, world).expect("a store in memory opens");

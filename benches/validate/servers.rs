@@ -100,6 +100,7 @@ impl Server {
             .args(["--serve", kind.name()])
             .arg(credentials.to_string())
             .arg(dir)
+            .args((!wrapper.is_empty()).then_some(STILL))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -288,10 +289,13 @@ fn same_size() -> Vec<u8> {
     fill::question(&"k".repeat(32), &"t".repeat(80)).encode_to_vec()
 }
 
+/// The child's clock stands still: what runs a program under observation does not let it read the real one as Keyward does.
+const STILL: &str = "still";
+
 /// In the child: serves until the parent is gone.
 pub(crate) fn serve(arguments: &[String]) {
-    let [name, credentials, dir] = arguments else {
-        panic!("--serve NAME CREDENTIALS DIR");
+    let [name, credentials, dir, still @ ..] = arguments else {
+        panic!("--serve NAME CREDENTIALS DIR [{STILL}]");
     };
     // The parent's end closes the standard input.
     std::thread::spawn(|| {
@@ -302,7 +306,7 @@ pub(crate) fn serve(arguments: &[String]) {
     match kind.expect("a known server") {
         Kind::Keyward => {
             let credentials = credentials.parse().expect("a number");
-            fill::serve(credentials, Path::new(dir), say);
+            fill::serve(credentials, Path::new(dir), still.is_empty(), say);
         }
         Kind::NoopMulti => serve_noop(&mut tokio::runtime::Builder::new_multi_thread()),
         Kind::NoopCurrent => serve_noop(&mut tokio::runtime::Builder::new_current_thread()),

@@ -73,7 +73,9 @@ impl Tally {
     pub fn between(&self, bounds: &[Duration]) -> Vec<u64> {
         let mut counts = vec![0; bounds.len()];
         for step in self.latency.iter_recorded() {
-            let time = Duration::from_nanos(step.value_iterated_to());
+            // What is told apart is a thousandth: the least of it is what it stands for.
+            let least = self.latency.lowest_equivalent(step.value_iterated_to());
+            let time = Duration::from_nanos(least);
             let place = bounds.partition_point(|bound| *bound < time);
             if let Some(count) = counts.get_mut(place) {
                 *count += step.count_at_value();
