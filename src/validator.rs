@@ -10,7 +10,7 @@ mod identity;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::directory::{Directory, Entry};
 use crate::domain::budget::{Budget, Unmetered};
 use crate::domain::decision::{self, DenyReason, Question, Step, Undecided, Unfound, Verdict};
@@ -132,13 +132,28 @@ impl Validator {
         self.clock.now()
     }
 
+    /// The clocks that this validator decides by, as they stand.
+    #[must_use]
+    pub fn clocks(&self) -> Reading {
+        self.clock.read()
+    }
+
     /// Decides, and pays from the budget. What is undecided has left no trace but in the budget.
     pub fn validate(
         &self,
         ask: &Ask<'_>,
         budget: &mut impl Budget,
     ) -> Result<Answer<'_>, Undecided> {
-        let clocks = self.clock.read();
+        self.validate_at(self.clock.read(), ask, budget)
+    }
+
+    /// The same at a moment that the clocks have been read for.
+    pub fn validate_at(
+        &self,
+        clocks: Reading,
+        ask: &Ask<'_>,
+        budget: &mut impl Budget,
+    ) -> Result<Answer<'_>, Undecided> {
         let now = clocks.now();
         let revision = self.directory.revision();
         let found = self.find(ask, now);
@@ -203,6 +218,19 @@ impl Validator {
             (None, Whom::Matched(matched)) => Ok(matched),
             _ => Err(answer.verdict),
         }
+    }
+
+    /// Whether the same credentials, presented again, leave no mark for as long as nothing changes: their secret is current or
+    /// retiring, and under the current key.
+    #[must_use]
+    pub fn leaves_no_mark(&self, matched: &Matched<'_>, now: Timestamp) -> bool {
+        let secret = matched.secret();
+        let state = matched.found().credential().secret_state(secret.life, now);
+        let plain = matches!(
+            state,
+            Some(SecretState::Current | SecretState::Retiring { .. })
+        );
+        plain && secret.key == self.keyring.current().id()
     }
 
     /// The token whose secret was presented, and the secret's digest under the current key.

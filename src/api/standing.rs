@@ -7,10 +7,38 @@ use super::{Desk, status};
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
 use crate::domain::time::Timestamp;
+use crate::store::backend::Revision;
+use crate::validator::Identity;
 
-/// The caller as it is now: when its standing ends by the passing of time alone, where it does. To be asked before each message of a
-/// stream; it reads memory alone.
-pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Option<Timestamp>, Status> {
+/// For how long what was found of a caller is so: until something is committed, or until it ends by the passing of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    revision: Revision,
+    until: Option<Timestamp>,
+}
+
+impl Standing {
+    /// What was found at `now`, on a state that is not older than `revision`.
+    pub(super) fn new(revision: Revision, identity: &Identity<'_>, now: Timestamp) -> Self {
+        Self {
+            revision,
+            until: identity.good_until(now),
+        }
+    }
+
+    /// Whether it is still so.
+    pub(super) fn holds(&self, revision: Revision, now: Timestamp) -> bool {
+        self.revision == revision && self.until.is_none_or(|until| now < until)
+    }
+
+    /// When it ends by the passing of time alone, where it does.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+}
+
+/// The caller as it is now. To be asked before each message of a stream; it reads memory alone.
+pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Standing, Status> {
     if desk.closing.is_closing() {
         return Err(status::shutting_down());
     }
@@ -18,6 +46,7 @@ pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Option<Timestamp>, S
         client_address: caller.address,
         ..Question::default()
     };
+    let revision = desk.validator.directory().revision();
     let version = caller.token.identity().secret_version;
     let matched = desk
         .validator
@@ -30,5 +59,5 @@ pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Option<Timestamp>, S
         return Err(status::scope_changed());
     }
     caller.method.admits(&identity.credential)?;
-    Ok(identity.good_until(desk.validator.now()))
+    Ok(Standing::new(revision, &identity, desk.validator.now()))
 }

@@ -44,6 +44,7 @@ const KNOWS: [(&str, &[&str]); 19] = [
         "api",
         &[
             "domain",
+            "clock",
             "store",
             "directory",
             "invalidations",
