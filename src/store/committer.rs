@@ -193,11 +193,10 @@ impl Committer {
             }
             writes.push((name, sealed.map(|(bytes, _)| bytes)));
         }
-        // Without an anchor nothing is kept outside the store, an image neither.
+        // Without an anchor nothing is kept outside the store, an image neither. As with events, there is no such row yet.
         if self.anchor.is_some() {
             for (part, change) in changes::parts(changed).into_iter().enumerate() {
                 let name = key::change(changes::sequence(revision, part));
-                rows.stored(&name, source)?;
                 writes.push(self.linked(name, change, part, &mut head));
             }
         }
