@@ -2,7 +2,7 @@
 //!
 //! In reading order: the rules (`domain`), where things are kept (`store`, `keyring`), the read model and the decision on it
 //! (`directory`, `invalidations`, `validator`, `marks`, `meter`), what changes things (`registry`), the wire (`api`), the process around it (`server`,
-//! `config`, `telemetry`) and the command line (`cli`). ARCHITECTURE.md has the map.
+//! `config`, `telemetry`), the load that `bench` makes (`load`) and the command line (`cli`). ARCHITECTURE.md has the map.
 
 pub mod domain;
 
@@ -22,5 +22,6 @@ pub mod validator;
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod load;
 pub mod server;
 pub mod telemetry;

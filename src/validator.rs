@@ -10,7 +10,7 @@ mod identity;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::directory::{Directory, Entry};
 use crate::domain::budget::{Budget, Unmetered};
 use crate::domain::decision::{self, DenyReason, Question, Step, Undecided, Unfound, Verdict};
@@ -22,7 +22,7 @@ use crate::domain::text::{self, Environment};
 use crate::domain::time::Timestamp;
 use crate::keyring::{self, Keyring};
 use crate::marks::{Mark, Marks, Misuse};
-use crate::meter::usage::{Usage, Used, Whose};
+use crate::meter::usage::{Usage, Used};
 use crate::store::backend::Revision;
 use compare::{Candidate, Digests};
 pub use identity::{Identity, Kept, Matched};
@@ -132,13 +132,28 @@ impl Validator {
         self.clock.now()
     }
 
+    /// The clocks that this validator decides by, as they stand.
+    #[must_use]
+    pub fn clocks(&self) -> Reading {
+        self.clock.read()
+    }
+
     /// Decides, and pays from the budget. What is undecided has left no trace but in the budget.
     pub fn validate(
         &self,
         ask: &Ask<'_>,
         budget: &mut impl Budget,
     ) -> Result<Answer<'_>, Undecided> {
-        let clocks = self.clock.read();
+        self.validate_at(self.clock.read(), ask, budget)
+    }
+
+    /// The same at a moment that the clocks have been read for.
+    pub fn validate_at(
+        &self,
+        clocks: Reading,
+        ask: &Ask<'_>,
+        budget: &mut impl Budget,
+    ) -> Result<Answer<'_>, Undecided> {
         let now = clocks.now();
         let revision = self.directory.revision();
         let found = self.find(ask, now);
@@ -152,15 +167,10 @@ impl Validator {
         };
         if let (Ok((matched, digest)), false) = (&found, ask.dry_run) {
             self.leave_marks(matched, digest, &verdict, ask, now);
-            let identity = matched.identity();
             self.usage.count(&Used {
-                whose: Whose {
-                    id: identity.id(),
-                    account: identity.account_id(),
-                    grants: identity.credential.grants,
-                },
+                whose: matched.identity().whose(),
                 found: Some(matched.found()),
-                version: identity.secret_version,
+                version: matched.secret().version,
                 allowed: verdict.reason.is_none(),
                 cost: ask.cost,
                 consumer: ask.consumer,
@@ -214,7 +224,11 @@ impl Validator {
             self.imported(&claim, ask)
         };
         let digest = candidate.digests.current();
-        let (found, secret) = candidate.matching(now).ok_or(Unfound::Unknown)?;
+        let Some(secret) = candidate.matching(now) else {
+            candidate.judge_in_vain(&ask.question, now);
+            return Err(Unfound::Unknown);
+        };
+        let found = candidate.sought.found().ok_or(Unfound::Unknown)?;
         let account = found.tenant().id().as_str();
         let asked_for = ask.account.is_none_or(|named| named == account);
         if !asked_for || !ask.scope.reaches(account) {

@@ -3,17 +3,20 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use clap::{Args as _, FromArgMatches as _};
 use keyward::api::proto;
-use keyward::clock::SystemClock;
+use keyward::clock::{Clock, ManualClock, SystemClock};
 use keyward::config::{Config, ServeArgs};
 use keyward::domain::account::{Policy, PrincipalRule};
 use keyward::domain::grant::{Grant, Grants};
-use keyward::domain::id::{AccountId, PrincipalId, RoleId};
+use keyward::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use keyward::domain::network::Network;
 use keyward::domain::principal::PrincipalState;
+use keyward::domain::text::{self, Environment};
+use keyward::domain::time::Timestamp;
 use keyward::domain::token::Access;
 use keyward::random::SystemRandom;
 use keyward::registry::accounts::NewAccount;
@@ -28,17 +31,22 @@ use tokio::task::JoinSet;
 
 /// The account that all credentials belong to.
 const ACCOUNT: &str = "bench";
+const ENVIRONMENT: &str = "bench";
+const ENVIRONMENT_FLAG: &str = "--environment=bench";
 /// Tokens that are made side by side, so that they are committed together.
 const AT_ONCE: usize = 256;
 /// More calls than a run can make: they are counted, and never spent.
 const DAILY_CALLS: u64 = 1 << 50;
 
+/// Of more credentials than these the load presents so many, spread over all: what it must remember has a limit, too.
+const SAMPLE: usize = 2_000_000;
+
 /// What the load must know.
 pub(crate) struct Filled {
     pub(crate) operator: String,
     pub(crate) account_key: String,
-    /// Text and id of each.
-    pub(crate) credentials: Vec<(String, String)>,
+    /// Text and id of each that is presented.
+    pub(crate) credentials: Rc<Vec<(String, String)>>,
 }
 
 /// The question of a service that wants everything checked.
@@ -57,6 +65,17 @@ pub(crate) fn question(account_key: &str, text: &str) -> proto::ValidateCredenti
     }
 }
 
+/// A text of the same form, for this id or one that nobody has.
+pub(crate) fn never_issued(id: Option<&str>) -> String {
+    let environment = Environment::parse(ENVIRONMENT).expect("it is a name");
+    let id = id.and_then(TokenId::parse);
+    let id = id.unwrap_or_else(|| keyward::random::token_id(&SystemRandom));
+    let secret = keyward::random::secret(&SystemRandom);
+    text::assemble(&environment, id, &secret)
+        .reveal()
+        .to_owned()
+}
+
 /// What the child has left for the load.
 pub(crate) fn read(dir: &Path) -> Filled {
     let text = fs::read_to_string(dir.join("filled")).expect("the server has left it");
@@ -67,17 +86,23 @@ pub(crate) fn read(dir: &Path) -> Filled {
     Filled {
         operator,
         account_key,
-        credentials: credentials
-            .map(|(text, id)| (text.into(), id.into()))
-            .collect(),
+        credentials: Rc::new(
+            credentials
+                .map(|(text, id)| (text.into(), id.into()))
+                .collect(),
+        ),
     }
 }
 
 /// Fills a node in memory and serves it.
-pub(crate) fn serve(credentials: usize, dir: &Path, say: fn(SocketAddr)) {
+pub(crate) fn serve(credentials: usize, dir: &Path, ticks: bool, say: fn(SocketAddr)) {
     let config = config();
+    let clock: Arc<dyn Clock> = match ticks {
+        true => Arc::new(SystemClock::new()),
+        false => Arc::new(ManualClock::at(Timestamp::from_millis(1_800_000_000_000))),
+    };
     let world = World {
-        clock: Arc::new(SystemClock::new()),
+        clock,
         random: Arc::new(SystemRandom),
     };
     let node = Node::open(&config, dir, world).expect("a store in memory opens");
@@ -106,18 +131,20 @@ async fn fill(node: &Node, credentials: usize) -> String {
     let first = node.first_operator.as_ref().expect("the store is new");
     let call = registry.own_call(first.token);
     let mut lines = vec![account(registry, &call).await];
-    let mut made = 0;
+    let (mut made, each) = (0, credentials.div_ceil(SAMPLE));
     while made < credentials {
         let mut batch = JoinSet::new();
         for number in made..credentials.min(made + AT_ONCE) {
             let (registry, call) = (registry.clone(), call.clone());
             batch.spawn(async move { registry.create_token(&call, token(number), None).await });
         }
-        made += batch.len();
-        for issued in batch.join_all().await {
+        for (place, issued) in batch.join_all().await.into_iter().enumerate() {
             let issued = issued.expect("a token can be made");
-            lines.push(format!("{} {}", issued.secret.reveal(), issued.token.id));
+            if (made + place) % each == 0 {
+                lines.push(format!("{} {}", issued.secret.reveal(), issued.token.id));
+            }
         }
+        made = credentials.min(made + AT_ONCE);
     }
     lines.join("\n")
 }
@@ -189,7 +216,7 @@ fn config() -> Config {
         "--listen=127.0.0.1:0",
         "--side-listen=127.0.0.1:0",
         "--cores=1",
-        "--environment=bench",
+        ENVIRONMENT_FLAG,
         "--log-level=warn",
     ];
     let command = ServeArgs::augment_args(clap::Command::new("serve"));

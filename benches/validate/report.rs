@@ -1,30 +1,35 @@
-//! What the rounds came to: medians and spread, as a table and as a page.
+//! What the rounds came to: medians and spread, told as they come, and kept as a page with a picture.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::load::Outcome;
-use crate::servers::Kind;
+use crate::machine;
+use crate::rounds::{Outcome, Rounds};
+use crate::settings::Settings;
+use crate::svg::{self, Bar};
 
-type Shape = (usize, usize);
-
-/// All rounds that counted, by shape and server.
-#[derive(Default)]
+/// The page as it grows.
 pub(crate) struct Report {
-    rounds: BTreeMap<Shape, BTreeMap<Kind, Vec<Outcome>>>,
+    page: String,
+    dir: PathBuf,
+    pub(crate) bars: Vec<Bar>,
+    /// CPU of a call to the no-op service on one current_thread runtime at 8 × 16, which the others are told as parts of.
+    pub(crate) noop: Option<f64>,
+    discarded: usize,
+    disturbed: usize,
 }
 
 /// A median, and the least and the most beside it.
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
+    pub(crate) fn of(rounds: &[Outcome], value: impl Fn(&Outcome) -> f64) -> Self {
+        let mut values: Vec<f64> = rounds.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         Self {
             median: values[values.len() / 2],
@@ -35,89 +40,129 @@ impl Spread {
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, shape: Shape, kind: Kind, outcome: Outcome) {
-        let rounds = self.rounds.entry(shape).or_default();
-        rounds.entry(kind).or_default().push(outcome);
-    }
-
-    pub(crate) fn print_shape(&self, shape: Shape) {
-        println!("\n{}", self.shape(shape));
-    }
-
-    /// How Keyward stands beside the services that do nothing.
-    pub(crate) fn print_verdict(&self) {
-        println!("\n{}", self.verdict());
-    }
-
-    /// Writes the whole as a page beside what cargo builds.
-    pub(crate) fn write(&self) -> std::io::Result<PathBuf> {
-        let mut page = String::from("# What a validation costs\n\n");
-        for shape in self.rounds.keys() {
-            let _ = writeln!(page, "```\n{}```\n", self.shape(*shape));
+    pub(crate) fn begin(settings: &Settings) -> Self {
+        let mut report = Self {
+            page: String::new(),
+            dir: settings.report.clone(),
+            bars: Vec::new(),
+            noop: None,
+            discarded: 0,
+            disturbed: 0,
+        };
+        report.say("# What a validation costs\n");
+        report.say("Written by `cargo bench --bench validate`; not by hand.\n");
+        if settings.short {
+            report.say("**Short form**: few rounds, each too short to be believed. It shows that all of it works.\n");
         }
-        let _ = writeln!(page, "```\n{}```", self.verdict());
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("validate.md");
-        std::fs::write(&path, page)?;
-        Ok(path)
-    }
-
-    fn shape(&self, shape: Shape) -> String {
-        let (connections, in_flight) = shape;
-        let mut text = format!(
-            "{connections} connections × {in_flight} in flight\n{:<28} {:>9} {:>17} {:>9} {:>8} {:>8} {:>8} {:>9}\n",
-            "", "CPU/call", "(least – most)", "calls/s", "p50", "p99", "p99.9", "strangers"
+        for line in machine::describe() {
+            report.say(&format!("* {line}"));
+        }
+        let protocol = format!(
+            "* {} credentials; medians of {} rounds of {:?} of server CPU each, interleaved; servers on the first core, one \
+             thread of load on the last; every answer checked\n",
+            settings.credentials, settings.rounds, settings.cpu
         );
-        for (kind, rounds) in &self.rounds[&shape] {
-            let cpu = cpu(rounds);
-            let rate = Spread::of(
-                rounds
-                    .iter()
-                    .map(|round| round.calls as f64 / round.wall.as_secs_f64()),
-            );
-            let at = |quantile| {
-                let micros = rounds
-                    .iter()
-                    .map(|round| round.latency.value_at_quantile(quantile) as f64 / 1e3);
-                format!("{:.0} µs", Spread::of(micros).median)
-            };
-            let strangers = Spread::of(rounds.iter().map(|round| round.strangers));
-            let _ = writeln!(
-                text,
-                "{kind:<28} {:>6.2} µs {:>17} {:>9.0} {:>8} {:>8} {:>8} {:>8.1}%",
-                cpu.median,
-                format!("({:.2} – {:.2})", cpu.least, cpu.most),
-                rate.median,
-                at(0.5),
-                at(0.99),
-                at(0.999),
-                strangers.median * 100.0
-            );
-        }
-        text
+        report.say(&protocol);
+        report.say("![Server CPU of one validation](validate.svg)\n");
+        report
     }
 
-    fn verdict(&self) -> String {
-        let mut text =
-            String::from("Keyward's CPU per call, as a part of the no-op tonic service's\n");
-        for ((connections, in_flight), rounds) in &self.rounds {
-            let part = |of: Kind| {
-                let (own, other) = (rounds.get(&Kind::Keyward)?, rounds.get(&of)?);
-                Some(cpu(own).median / cpu(other).median)
-            };
-            let part = |of| part(of).map_or_else(|| "not run".into(), |part| format!("{part:.2}"));
-            let _ = writeln!(
-                text,
-                "{connections:>3} × {in_flight:<3}   current_thread: {:>7}   multi_thread: {:>7}",
-                part(Kind::NoopCurrent),
-                part(Kind::NoopMulti)
-            );
+    /// A line or more, said and kept.
+    pub(crate) fn say(&mut self, text: &str) {
+        println!("{text}");
+        let _ = writeln!(self.page, "{text}");
+    }
+
+    pub(crate) fn table(&mut self, columns: &[&str], rows: &[Vec<String>]) {
+        let width = |column: usize| {
+            let cells = rows.iter().map(|row| row[column].chars().count());
+            cells
+                .max()
+                .unwrap_or(0)
+                .max(columns[column].chars().count())
+        };
+        let line = |cells: Vec<&str>| {
+            let cells = cells.iter().enumerate();
+            let cells = cells.map(|(at, cell)| match at {
+                0 => format!("{cell:<width$}", width = width(at)),
+                _ => format!("{cell:>width$}", width = width(at)),
+            });
+            format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
+        };
+        let rules = (0..columns.len()).map(|at| match at {
+            0 => "-".repeat(width(at)),
+            _ => "-".repeat(width(at) - 1) + ":",
+        });
+        let rules: Vec<String> = rules.collect();
+        let mut text = line(columns.to_vec()) + "\n";
+        text += &(line(rules.iter().map(String::as_str).collect()) + "\n");
+        for row in rows {
+            text += &(line(row.iter().map(String::as_str).collect()) + "\n");
         }
-        text
+        self.say(&text);
+    }
+
+    /// What each question cost, with throughput beside it.
+    pub(crate) fn costs(&mut self, rows: &[(&str, &Rounds)], base: Option<f64>) {
+        let row = |(name, rounds): &(&str, &Rounds)| {
+            let of = |value: fn(&Outcome) -> f64| Spread::of(&rounds.outcomes, value);
+            let cpu = of(Outcome::cpu_each);
+            let busy = of(|one| one.cpu.as_secs_f64() / one.wall.as_secs_f64());
+            let own = of(|one| one.own.as_secs_f64() / one.wall.as_secs_f64());
+            vec![
+                (*name).to_owned(),
+                format!("{:.2}", cpu.median),
+                format!("{:.2} – {:.2}", cpu.least, cpu.most),
+                base.map_or("".into(), |base| format!("{:.2}", cpu.median / base)),
+                format!("{:.0}", of(Outcome::rate).median),
+                format!("{:.0} %", busy.median * 100.0),
+                format!("{:.2}", of(Outcome::own_each).median),
+                format!("{:.0} %", own.median * 100.0),
+                told(rounds),
+            ]
+        };
+        let columns = [
+            "",
+            "CPU µs",
+            "least – most",
+            "× no-op",
+            "answers/s",
+            "server's core",
+            "load's µs",
+            "load's core",
+            "made again",
+        ];
+        let all: Vec<_> = rows.iter().map(row).collect();
+        self.table(&columns, &all);
+        for (_, rounds) in rows {
+            self.note(rounds);
+        }
+    }
+
+    /// Counts rounds that were discarded.
+    pub(crate) fn note(&mut self, rounds: &Rounds) {
+        self.discarded += rounds.discarded;
+        self.disturbed += rounds.disturbed;
+    }
+
+    /// Writes the page and the picture.
+    pub(crate) fn write(mut self, took: Duration) -> std::io::Result<PathBuf> {
+        let (discarded, disturbed) = (self.discarded, self.disturbed);
+        self.say(&format!(
+            "{discarded} rounds were made again because others used more than a twentieth of the cores; {disturbed} were \
+             disturbed each time, and count nevertheless. The whole took {} minutes.",
+            took.as_secs().div_ceil(60)
+        ));
+        std::fs::create_dir_all(&self.dir)?;
+        std::fs::write(self.dir.join("validate.md"), &self.page)?;
+        std::fs::write(self.dir.join("validate.svg"), svg::draw(&self.bars))?;
+        Ok(self.dir)
     }
 }
 
-/// Microseconds of server CPU for each answered call.
-fn cpu(rounds: &[Outcome]) -> Spread {
-    let micros = |round: &Outcome| round.cpu.as_secs_f64() * 1e6 / round.calls.max(1) as f64;
-    Spread::of(rounds.iter().map(micros))
+fn told(rounds: &Rounds) -> String {
+    match rounds.disturbed {
+        0 => rounds.discarded.to_string(),
+        disturbed => format!("{}, {disturbed} disturbed", rounds.discarded),
+    }
 }

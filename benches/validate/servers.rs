@@ -1,5 +1,7 @@
-//! The servers under comparison: each is this same program once more, on a core of its own.
+//! The servers under comparison, each a process of its own on the first core: this same program once more, or an anchor.
 
+use std::cell::Cell;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -7,12 +9,16 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::rc::Rc;
 
-use keyward::api::proto;
+use keyward::api::proto::Decision;
+use keyward::load::{Form, Judge, Pace, Plan, Questions};
 use prost::Message as _;
+use zeroize::Zeroizing;
 
-use crate::cpu;
-use crate::fill;
-use crate::load::{Question, Target};
+use crate::anchors::{Anchor, envoy, nginx, redis};
+use crate::fill::{self, Filled};
+use crate::judges::{Allowed, Begins, Numbered};
+use crate::raw::Ask;
+use crate::{cpu, noop};
 
 /// What is compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -24,22 +30,28 @@ pub(crate) enum Kind {
     NoopCurrent,
     /// Bytes sent back.
     Echo,
+    Redis,
+    Envoy,
+    Nginx,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [
+    const OURS: [Self; 4] = [
         Self::Keyward,
         Self::NoopMulti,
         Self::NoopCurrent,
         Self::Echo,
     ];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Keyward => "keyward",
+            Self::Keyward => "Keyward",
             Self::NoopMulti => "no-op tonic, multi_thread",
             Self::NoopCurrent => "no-op tonic, current_thread",
             Self::Echo => "TCP echo",
+            Self::Redis => "Redis GET",
+            Self::Envoy => "Envoy api_key_auth",
+            Self::Nginx => "nginx map",
         }
     }
 }
@@ -53,18 +65,42 @@ impl fmt::Display for Kind {
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
     child: Child,
-    target: Target,
+}
+
+/// What it is asked, and what of its answers is right.
+#[derive(Clone)]
+pub(crate) enum Script {
+    Http2 {
+        path: String,
+        authorization: Option<Rc<Zeroizing<String>>>,
+        form: Form,
+        questions: Rc<Questions>,
+        judge: Rc<dyn Judge>,
+    },
+    Raw(Ask),
 }
 
 impl Server {
-    /// Starts it and waits until it serves.
+    /// Starts one of ours and waits until it serves.
     pub(crate) fn start(kind: Kind, credentials: usize, dir: &Path) -> Self {
+        Self::start_under(&[], kind, credentials, dir)
+    }
+
+    /// The same, under a command that ends in running what follows it.
+    pub(crate) fn start_under(
+        wrapper: &[&OsStr],
+        kind: Kind,
+        credentials: usize,
+        dir: &Path,
+    ) -> Self {
         let program = std::env::current_exe().expect("this program has a path");
-        let mut child = cpu::on_the_first_core(&program)
+        let mut child = cpu::on_the_first_core(&[wrapper, &[program.as_os_str()]].concat())
             .args(["--serve", kind.name()])
             .arg(credentials.to_string())
             .arg(dir)
+            .args((!wrapper.is_empty()).then_some(STILL))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -73,12 +109,19 @@ impl Server {
         let mut address = String::new();
         said.read_line(&mut address)
             .expect("the server says where it is");
-        let target = target(kind, address.trim(), dir);
-        println!("{kind}: serving");
+        let address = address.trim().parse();
         Self {
             kind,
+            address: address.unwrap_or_else(|_| panic!("{kind} did not start")),
             child,
-            target,
+        }
+    }
+
+    pub(crate) fn of(kind: Kind, anchor: Anchor) -> Self {
+        Self {
+            kind,
+            address: anchor.address,
+            child: anchor.child,
         }
     }
 
@@ -86,8 +129,29 @@ impl Server {
         self.child.id()
     }
 
-    pub(crate) fn target(&self) -> Target {
-        self.target.clone()
+    /// Lets it end by itself.
+    pub(crate) fn finish(mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+
+    /// A plan for a script of HTTP/2.
+    pub(crate) fn plan(
+        &self,
+        path: &str,
+        authorization: Option<Rc<Zeroizing<String>>>,
+        form: Form,
+    ) -> Plan {
+        Plan {
+            address: self.address,
+            authority: "127.0.0.1".into(),
+            path: path.into(),
+            authorization,
+            form,
+            connections: 1,
+            in_flight: 1,
+            pace: Pace::Closed,
+        }
     }
 }
 
@@ -98,60 +162,155 @@ impl Drop for Server {
     }
 }
 
-fn target(kind: Kind, address: &str, dir: &Path) -> Target {
-    let (path, authorization, questions) = match kind {
-        Kind::Keyward => {
-            let filled = fill::read(dir);
-            let questions = filled.credentials.iter();
-            let questions = questions.map(|(text, id)| Question {
-                message: fill::question(&filled.account_key, text).encode_to_vec(),
-                holds: [&[0x22, 22][..], id.as_bytes()].concat(),
-            });
-            let authorization = format!("Bearer {}", filled.operator);
-            (KEYWARD, authorization, questions.collect())
+impl Script {
+    /// The unary call of each kind, over all credentials.
+    pub(crate) fn unary(kind: Kind, filled: &Rc<Filled>, keys: usize) -> Self {
+        match kind {
+            Kind::Keyward => Self::hits(filled),
+            Kind::NoopMulti | Kind::NoopCurrent => Self::noop(),
+            Kind::Echo => Self::Raw(Ask::Echo(Rc::new(same_size()))),
+            Kind::Redis => Self::Raw(Ask::Get(Rc::clone(&filled.credentials))),
+            Kind::Envoy => {
+                let body = envoy::body().into_bytes();
+                Self::get(envoy::HEADER, filled, keys, Rc::new(Begins(body)))
+            }
+            Kind::Nginx => Self::get(nginx::HEADER, filled, keys, Rc::new(Numbered)),
         }
-        Kind::NoopMulti | Kind::NoopCurrent | Kind::Echo => {
-            let question = fill::question(&"k".repeat(32), &"t".repeat(80));
-            let question = Question {
-                message: question.encode_to_vec(),
-                holds: vec![0x08, proto::Decision::Allow as u8],
+    }
+
+    /// The same questions, asked of Keyward or a service that does nothing in another form.
+    pub(crate) fn in_form(&self, form: Form) -> Self {
+        let mut script = self.clone();
+        if let Self::Http2 {
+            path, form: own, ..
+        } = &mut script
+        {
+            *path = if path.starts_with("/bench") {
+                noop_path(form)
+            } else {
+                keyward_path(form)
             };
-            (NOOP, "Bearer none".into(), vec![question])
+            *own = form;
         }
-    };
-    Target {
-        kind,
-        address: address
-            .parse::<SocketAddr>()
-            .expect("the server says its address"),
-        path,
-        authorization: authorization.into(),
-        questions: Rc::new(questions),
+        script
+    }
+
+    /// Good credentials, each with everything checked.
+    pub(crate) fn hits(filled: &Filled) -> Self {
+        let texts = filled.credentials.iter().map(|(text, _)| text);
+        let id = |id: &String| id.as_bytes().try_into().expect("ids have 22 characters");
+        let ids = filled.credentials.iter().map(|(_, own)| id(own)).collect();
+        let judge = Allowed {
+            ids: Rc::new(ids),
+            at: Cell::new(0),
+        };
+        Self::asked(filled, texts, Rc::new(judge))
+    }
+
+    /// These texts, presented to Keyward.
+    pub(crate) fn asked<'t>(
+        filled: &Filled,
+        texts: impl IntoIterator<Item = &'t String>,
+        judge: Rc<dyn Judge>,
+    ) -> Self {
+        let mut questions = Questions::default();
+        for text in texts {
+            questions.push(&fill::question(&filled.account_key, text).encode_to_vec());
+        }
+        Self::Http2 {
+            path: keyward_path(Form::Unary),
+            authorization: Some(bearer(&filled.operator)),
+            form: Form::Unary,
+            questions: Rc::new(questions),
+            judge,
+        }
+    }
+
+    /// A question of the same size, for a service that does nothing.
+    pub(crate) fn noop() -> Self {
+        let mut questions = Questions::default();
+        questions.push(&same_size());
+        Self::Http2 {
+            path: noop_path(Form::Unary),
+            // As long as an operator's.
+            authorization: Some(bearer(&"t".repeat(80))),
+            form: Form::Unary,
+            questions: Rc::new(questions),
+            judge: Rc::new(Begins(vec![0x08, Decision::Allow as u8])),
+        }
+    }
+
+    fn get(header: &'static str, filled: &Filled, keys: usize, judge: Rc<dyn Judge>) -> Self {
+        let mut questions = Questions::default();
+        let keyed = filled.credentials.iter().take(keys);
+        keyed.for_each(|(text, _)| questions.push(text.as_bytes()));
+        Self::Http2 {
+            path: "/".into(),
+            authorization: None,
+            form: Form::Get(header),
+            questions: Rc::new(questions),
+            judge,
+        }
     }
 }
 
-const KEYWARD: &str = "/keyward.v1.CredentialService/ValidateCredentials";
-const NOOP: &str = "/bench.Noop/Validate";
+fn bearer(text: &str) -> Rc<Zeroizing<String>> {
+    Rc::new(format!("Bearer {text}").into())
+}
+
+fn keyward_path(form: Form) -> String {
+    let method = match form {
+        Form::Stream => "StreamValidateCredentials",
+        Form::Batch(_) => "BatchValidateCredentials",
+        Form::Unary | Form::Get(_) => "ValidateCredentials",
+    };
+    format!("/keyward.v1.CredentialService/{method}")
+}
+
+fn noop_path(form: Form) -> String {
+    let path = match form {
+        Form::Stream => noop::STREAM,
+        Form::Batch(_) => noop::BATCH,
+        Form::Unary | Form::Get(_) => noop::UNARY,
+    };
+    path.into()
+}
+
+/// An anchor: why it is not run, where it is not.
+pub(crate) fn anchor(kind: Kind, filled: &Filled, dir: &Path) -> Result<Anchor, String> {
+    match kind {
+        Kind::Redis => redis::start(&filled.credentials),
+        Kind::Envoy => envoy::start(&filled.credentials, dir),
+        _ => nginx::start(&filled.credentials, dir),
+    }
+}
+
+fn same_size() -> Vec<u8> {
+    fill::question(&"k".repeat(32), &"t".repeat(80)).encode_to_vec()
+}
+
+/// The child's clock stands still: what runs a program under observation does not let it read the real one as Keyward does.
+const STILL: &str = "still";
 
 /// In the child: serves until the parent is gone.
 pub(crate) fn serve(arguments: &[String]) {
-    let [name, credentials, dir] = arguments else {
-        panic!("--serve NAME CREDENTIALS DIR");
+    let [name, credentials, dir, still @ ..] = arguments else {
+        panic!("--serve NAME CREDENTIALS DIR [{STILL}]");
     };
     // The parent's end closes the standard input.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    let kind = Kind::OURS.into_iter().find(|kind| kind.name() == name);
     match kind.expect("a known server") {
         Kind::Keyward => {
             let credentials = credentials.parse().expect("a number");
-            fill::serve(credentials, Path::new(dir), say);
+            fill::serve(credentials, Path::new(dir), still.is_empty(), say);
         }
-        Kind::NoopMulti => noop(&mut tokio::runtime::Builder::new_multi_thread()),
-        Kind::NoopCurrent => noop(&mut tokio::runtime::Builder::new_current_thread()),
-        Kind::Echo => echo(),
+        Kind::NoopMulti => serve_noop(&mut tokio::runtime::Builder::new_multi_thread()),
+        Kind::NoopCurrent => serve_noop(&mut tokio::runtime::Builder::new_current_thread()),
+        _ => serve_echo(),
     }
 }
 
@@ -160,7 +319,7 @@ fn say(address: SocketAddr) {
     std::io::stdout().flush().expect("the parent reads");
 }
 
-fn noop(runtime: &mut tokio::runtime::Builder) {
+fn serve_noop(runtime: &mut tokio::runtime::Builder) {
     let runtime = runtime.enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -176,7 +335,7 @@ fn noop(runtime: &mut tokio::runtime::Builder) {
     });
 }
 
-fn echo() {
+fn serve_echo() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -195,72 +354,4 @@ fn echo() {
             });
         }
     });
-}
-
-mod noop {
-    //! What `tonic-build` writes for a service of one method, whose handler does nothing.
-
-    use std::convert::Infallible;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use keyward::api::proto::{
-        Access, Decision, ValidateCredentialsRequest, ValidateCredentialsResponse,
-    };
-    use tonic::body::Body;
-    use tonic::codegen::Service;
-    use tonic::server::{Grpc, NamedService, UnaryService};
-    use tonic::{Request, Response, Status};
-    use tonic_prost::ProstCodec;
-
-    #[derive(Clone)]
-    pub(super) struct Noop;
-
-    impl NamedService for Noop {
-        const NAME: &'static str = "bench.Noop";
-    }
-
-    type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
-
-    impl Service<http::Request<Body>> for Noop {
-        type Response = http::Response<Body>;
-        type Error = Infallible;
-        type Future = Answering;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, request: http::Request<Body>) -> Answering {
-            Box::pin(async move {
-                let codec = ProstCodec::default();
-                Ok(Grpc::new(codec).unary(Method, request).await)
-            })
-        }
-    }
-
-    struct Method;
-
-    impl UnaryService<ValidateCredentialsRequest> for Method {
-        type Response = ValidateCredentialsResponse;
-        type Future =
-            Pin<Box<dyn Future<Output = Result<Response<Self::Response>, Status>> + Send>>;
-
-        fn call(&mut self, _: Request<ValidateCredentialsRequest>) -> Self::Future {
-            Box::pin(async {
-                Ok(Response::new(ValidateCredentialsResponse {
-                    decision: Decision::Allow.into(),
-                    detail: "the credentials are good".into(),
-                    token_id: "0123456789ABCDEFGHIJKL".into(),
-                    token_name: "credential 123456".into(),
-                    account_id: "bench".into(),
-                    principal_id: "api".into(),
-                    principal_name: "an API user".into(),
-                    access: Access::Full.into(),
-                    revision: 123_456_789,
-                    ..Default::default()
-                }))
-            })
-        }
-    }
 }

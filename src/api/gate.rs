@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -27,7 +27,7 @@ use crate::domain::operator::{self, Operator, Scope};
 use crate::domain::presented::Presented;
 use crate::registry::Call;
 use crate::registry::replay::Once;
-use crate::validator::Kept;
+use crate::validator::{Kept, Matched};
 
 /// An admitted caller, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -41,6 +41,31 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Whoever was authenticated, about to call a method.
+    pub(super) fn new(
+        token: Arc<Kept>,
+        method: &'static Method,
+        address: Option<IpAddr>,
+        call_id: CallId,
+    ) -> Self {
+        Self {
+            scope: Scope::of(&token.identity().credential),
+            token,
+            method,
+            address,
+            call_id,
+        }
+    }
+
+    /// The same, calling another method.
+    pub(super) fn calling(self, method: &'static Method, call_id: CallId) -> Self {
+        Self {
+            method,
+            call_id,
+            ..self
+        }
+    }
+
     /// The caller that the gate admitted.
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
         request
@@ -99,36 +124,42 @@ impl<S> Gate<S> {
     /// The caller, if it may make this call.
     fn admit(&self, request: &Request<Body>) -> Result<Caller, Status> {
         let method = Method::of(request.uri().path()).ok_or_else(status::unknown_method)?;
-        let header = request.headers().get(http::header::AUTHORIZATION);
-        let presented = header.map(|value| value.to_str()).transpose();
-        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
         let extensions = request.extensions();
-        let address = extensions
-            .get::<Peer>()
-            .map(|peer| peer.address.ip().to_canonical());
-        let matched = self
-            .desk
-            .validator
-            .authenticate(presented.map(Presented::Header), address);
-        let token = matched.map(|matched| matched.identity().keep());
-        let token = token.map_err(|verdict| {
-            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
-        })?;
+        let address = extensions.get::<Peer>().map(Peer::ip);
+        let header = request.headers().get(http::header::AUTHORIZATION);
+        let matched = self.desk.authenticate(header, address)?;
+        let token = Arc::new(matched.identity().keep());
+        drop(matched);
         let call_id = extensions
             .get::<CallId>()
             .copied()
             .unwrap_or_else(CallId::made);
-        let caller = Caller {
-            scope: Scope::of(&token.identity().credential),
-            token: Arc::new(token),
-            method,
-            address,
-            call_id,
-        };
-        method
-            .admits(&caller.token.identity().credential)
-            .inspect_err(|_| self.desk.deny(&caller))?;
+        let caller = Caller::new(token, method, address, call_id);
+        self.desk.admit(&caller)?;
         Ok(caller)
+    }
+}
+
+impl Desk {
+    /// Whoever presents this header, from this address.
+    pub(super) fn authenticate(
+        &self,
+        header: Option<&HeaderValue>,
+        address: Option<IpAddr>,
+    ) -> Result<Matched<'_>, Status> {
+        let presented = header.map(|value| value.to_str()).transpose();
+        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
+        let presented = presented.map(Presented::Header);
+        let matched = self.validator.authenticate(presented, address);
+        matched.map_err(|verdict| {
+            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
+        })
+    }
+
+    /// Whether the caller has the grant of the method that it calls; the audit log hears of one that has not.
+    pub(super) fn admit(self: &Arc<Self>, caller: &Caller) -> Result<(), Status> {
+        let admitted = caller.method.admits(&caller.token.identity().credential);
+        admitted.inspect_err(|_| self.deny(caller))
     }
 }
 

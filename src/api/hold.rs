@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::convert::validation;
+use super::convert::validation::{self, Asked, Told};
 use super::gate::Caller;
 use super::peer::Cut;
 use super::{Desk, proto, standing, status};
@@ -21,9 +21,10 @@ use crate::directory::alarms::{Alarm, Watched};
 use crate::domain::field::Violation;
 use crate::domain::id::AccountId;
 use crate::domain::operator::Scope;
+use crate::meter::Purse;
 use crate::meter::holders::Holder;
 use crate::meter::slots::Slot;
-use crate::meter::usage::{Used, Whose};
+use crate::meter::usage::Used;
 use crate::registry::Error;
 use crate::registry::cuts::CutConnection;
 use crate::validator::{Answer, Identity, Kept};
@@ -68,14 +69,15 @@ pub(super) async fn hold(
     let ask = ask(&asked, &caller.scope).map_err(|error| desk.refuse(&caller, error))?;
     desk.reach(asked.min_revision).await?;
     let mut purse = desk.purse(&ask).for_connection();
-    let answer = desk.decide(&ask, &mut purse).await?;
-    let quota = desk.quota(&answer, &purse);
+    let tell = |answer: &Answer<'_>, purse: &Purse<'_>| {
+        let told = Told::of(answer, desk.quota(answer, purse), asked.with_grants);
+        let kept = answer.identity().map(|identity| identity.keep());
+        (told.message(), answer.verdict.reason.is_none(), kept)
+    };
+    let (response, allowed, kept) = desk.decide(&ask, &mut purse, tell).await?;
     // One that was paid for before something else was refused goes back.
-    let allowed = answer.verdict.reason.is_none();
     let slot = purse.take_slot().filter(|_| allowed);
-    let kept = answer.identity().map(|identity| identity.keep());
-    let (held, limit) = figures(desk, answer.identity());
-    let response = validation::answer(answer, quota, asked.with_grants);
+    let (held, limit) = figures(desk, kept.as_ref().map(Kept::identity));
     let first = Box::new(proto::HoldConnectionResponse {
         response: Some(response),
         held,
@@ -91,7 +93,7 @@ pub(super) async fn hold(
     asked.presented = None;
     let identity = kept.identity();
     let (version, holders) = (identity.secret_version, &desk.meter.usage.holders);
-    let holder = holders.hold(whose(&identity), version, &asked.consumer);
+    let holder = holders.hold(identity.whose(), version, &asked.consumer);
     let held = Held {
         _holder: holder,
         desk: Arc::clone(desk),
@@ -168,7 +170,7 @@ impl Held {
     fn decide_again(&mut self) -> Result<(), Box<proto::HoldConnectionResponse>> {
         let validator = &self.desk.validator;
         let revision = validator.directory().revision();
-        let question = validation::ask(&self.asked, &self.caller.scope)
+        let question = validation::ask(&Asked::of(&self.asked), &self.caller.scope)
             .expect("it was asked before")
             .question;
         let version = self.kept.identity().secret_version;
@@ -181,9 +183,8 @@ impl Held {
         };
         let (held, limit) = figures(&self.desk, Some(self.kept.identity()));
         let answer = Answer::withdrawn(verdict, &self.kept, revision, validator.now());
-        let response = validation::answer(answer, None, false);
         Err(Box::new(proto::HoldConnectionResponse {
-            response: Some(response),
+            response: Some(Told::of(&answer, None, false).message()),
             held,
             limit,
         }))
@@ -193,7 +194,7 @@ impl Held {
     fn count_end(&self) {
         let identity = self.kept.identity();
         self.desk.meter.usage.count(&Used {
-            whose: whose(&identity),
+            whose: identity.whose(),
             found: None,
             version: identity.secret_version,
             allowed: true,
@@ -246,7 +247,7 @@ fn ask<'a>(
         let rule = "must not be set: a connection is held or not";
         return Err(Error::invalid("request.dry_run", rule));
     }
-    validation::ask(asked, scope).map_err(|error| match error {
+    validation::ask(&Asked::of(asked), scope).map_err(|error| match error {
         Error::Invalid(violations) => Error::Invalid(
             violations
                 .into_iter()
@@ -267,12 +268,4 @@ fn figures(desk: &Desk, identity: Option<Identity<'_>>) -> (u32, u32) {
             limit.unwrap_or_default(),
         )
     })
-}
-
-fn whose<'a>(identity: &Identity<'a>) -> Whose<'a> {
-    Whose {
-        id: identity.id(),
-        account: identity.account_id(),
-        grants: identity.credential.grants,
-    }
 }

@@ -7,6 +7,26 @@ use super::{Desk, status};
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
 use crate::domain::time::Timestamp;
+use crate::store::backend::Revision;
+
+/// For how long what was found of a caller is so: until something is committed, or until it ends by the passing of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    revision: Revision,
+    until: Option<Timestamp>,
+}
+
+impl Standing {
+    /// What was found on a state that is not older than `revision`.
+    pub(super) fn new(revision: Revision, until: Option<Timestamp>) -> Self {
+        Self { revision, until }
+    }
+
+    /// Whether it is still so.
+    pub(super) fn holds(&self, revision: Revision, now: Timestamp) -> bool {
+        self.revision == revision && self.until.is_none_or(|until| now < until)
+    }
+}
 
 /// The caller as it is now: when its standing ends by the passing of time alone, where it does. To be asked before each message of a
 /// stream; it reads memory alone.

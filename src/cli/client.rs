@@ -79,6 +79,11 @@ impl Client {
         HealthClient::new(self.channel.clone())
     }
 
+    /// The deadline of each call.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Makes one call: `send` gets the request with token and deadline on it.
     pub(crate) async fn call<Q, R>(
         &self,

@@ -6,6 +6,7 @@
 
 // The verbs.
 mod account;
+mod bench;
 mod completions;
 mod context;
 mod dev;
@@ -105,6 +106,7 @@ enum Command {
     Usage(usage::UsageArgs),
     Validate(validate::ValidateArgs),
     Hold(hold::HoldArgs),
+    Bench(bench::BenchArgs),
     Health(health::HealthArgs),
     Operator(node::OperatorArgs),
     Keyring(node::KeyringArgs),
@@ -158,6 +160,7 @@ impl Command {
             Self::Usage(args) => args.run(shell),
             Self::Validate(args) => args.run(shell),
             Self::Hold(args) => args.run(shell),
+            Self::Bench(args) => args.run(shell),
             Self::Health(args) => args.run(shell),
             Self::Operator(args) => node::operator(args, shell),
             Self::Keyring(args) => node::keyring(args, shell),

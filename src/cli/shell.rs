@@ -12,6 +12,7 @@ pub(crate) struct Shell<'a> {
     pub(crate) stdin_is_terminal: bool,
     pub(crate) stdout: &'a mut dyn Write,
     pub(crate) stderr: &'a mut dyn Write,
+    pub(crate) stderr_is_terminal: bool,
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
@@ -25,6 +26,7 @@ impl Shell<'_> {
             stdin: &mut io::stdin(),
             stdout: &mut io::stdout(),
             stderr: &mut io::stderr(),
+            stderr_is_terminal: io::stderr().is_terminal(),
             variable: &|name| std::env::var(name).ok(),
             clock: Utc::now,
         })

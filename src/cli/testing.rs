@@ -65,6 +65,7 @@ impl Scene {
             stdin_is_terminal: false,
             stdout: &mut self.stdout,
             stderr: &mut self.stderr,
+            stderr_is_terminal: false,
             variable: &|name| variables.get(name).cloned(),
             clock: NOW,
         })

@@ -3,6 +3,8 @@
 //! Nearly all tokens have one secret, which is in the entry itself. What else belongs to a token (its description, labels, times) is
 //! read from the store by whoever shows it.
 
+mod packed;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use crate::domain::id::TokenId;
 use crate::domain::secret::{Digest, KeyId, Life, Place};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::{Access, Token};
+
+pub(super) use packed::PACKED;
 
 /// What an entry takes, in bytes, but for its name and what few tokens have.
 pub const ENTRY_BYTES: usize = 144;

@@ -9,7 +9,7 @@ use crate::domain::id::TokenId;
 /// Imported texts are spread over so many locks.
 const SHARDS: usize = 64;
 /// What of a digest is kept: enough that no two are alike. All of it is compared when the token is found.
-const KEPT: usize = 16;
+pub(super) const KEPT: usize = 16;
 
 /// HMAC over an account and a text's SHA-256. The account is in it, so the digest alone is the key; and nobody can choose it.
 pub(super) type ImportKey = [u8; 32];
@@ -66,11 +66,25 @@ impl Imports {
         }
     }
 
+    /// Shows everything, a shard at a time.
+    pub(super) fn each_shard<E>(
+        &self,
+        mut see: impl FnMut(Vec<([u8; KEPT], TokenId)>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.0.iter().try_for_each(|shard| {
+            let imports = read(shard)
+                .iter()
+                .map(|import| (import.digest, import.token))
+                .collect();
+            see(imports)
+        })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|shard| read(shard).is_empty())
     }
 
-    fn put_kept(&self, digest: [u8; KEPT], token: TokenId) {
+    pub(super) fn put_kept(&self, digest: [u8; KEPT], token: TokenId) {
         let mut shard = write(self.shard(&digest));
         match shard.find_mut(hash(&digest), |import| import.digest == digest) {
             Some(import) => import.token = token,

@@ -10,11 +10,11 @@ use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use crate::domain::principal::Principal;
 use crate::domain::role::Role;
 use crate::domain::token::Token;
-use crate::store::backend::{Key, Revision};
+use crate::store::backend::Revision;
 use crate::store::key;
 use crate::store::record::{Pointer, Record};
 use crate::store::seal::Corrupt;
-use crate::store::{Changed, Reader, StoreError};
+use crate::store::{Changed, Intake, Reader, StoreError};
 
 impl Directory {
     /// Takes in one commit. A reader may see part of it until `seen` says that all of it is there.
@@ -73,7 +73,7 @@ impl Directory {
     }
 
     /// Takes in one row; rows that decisions do not need are passed over.
-    fn set(&self, name: &Key, payload: Option<&[u8]>) -> Result<(), Corrupt> {
+    pub(super) fn set(&self, name: &[u8], payload: Option<&[u8]>) -> Result<(), Corrupt> {
         let corrupt = |wrong: String| Corrupt::new(name, wrong);
         let text = |bytes: &[u8]| {
             String::from_utf8(bytes.to_vec()).map_err(|_| corrupt("its key is no text".into()))
@@ -143,6 +143,17 @@ impl Directory {
                 seat.set(Some(Arc::new(self.member_of(member.principal.clone()))));
             }
         }
+    }
+}
+
+/// Rows as a store that is opened verifies them.
+impl Intake for Directory {
+    fn first(&self) -> &[&[u8]] {
+        &[key::ACCOUNTS, key::ROLES, key::PRINCIPALS]
+    }
+
+    fn take(&self, name: &[u8], payload: &[u8]) -> Result<(), Corrupt> {
+        self.set(name, Some(payload))
     }
 }
 

@@ -9,6 +9,7 @@ mod counts;
 mod entry;
 pub mod follow;
 mod found;
+mod image;
 mod imports;
 mod load;
 mod profile;

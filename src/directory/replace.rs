@@ -98,7 +98,7 @@ impl Directory {
         self.put(entry.moved(tenant, seat, profile));
     }
 
-    fn put(&self, entry: Entry) {
+    pub(super) fn put(&self, entry: Entry) {
         let hash = hash_of(&entry.id());
         self.tokens[Self::shard_of(hash)].write().put(hash, entry);
     }

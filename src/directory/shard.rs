@@ -9,8 +9,9 @@ use super::tally::{Drawn, Use};
 use crate::domain::id::TokenId;
 use crate::domain::time::Day;
 
-/// Entries of a chunk: about half of one is unused in each shard.
-const CHUNK: usize = 128;
+/// Entries of a chunk: few chunks, so that finding one touches no memory that is not touched all the time. What of the last one is unused
+/// is address space, not memory.
+const CHUNK: usize = 1_024;
 /// Places that one word of `touched` speaks of.
 const WORD: usize = u64::BITS as usize;
 

@@ -122,6 +122,14 @@ pub fn judge(subject: &Subject<'_>, question: &Question<'_>, now: Timestamp) -> 
     })
 }
 
+/// Are all rules kept? The work of `judge` with nothing told of it.
+#[must_use]
+pub fn keeps_rules(subject: &Subject<'_>, question: &Question<'_>, now: Timestamp) -> bool {
+    RULES
+        .iter()
+        .all(|rule| (rule.holds)(subject, question, now))
+}
+
 /// The same answer with every rule told, passed or not.
 pub fn explain(
     found: Result<&Subject<'_>, Unfound>,

@@ -11,6 +11,9 @@ use crate::store::backend::Revision;
 use crate::store::record::Record as _;
 use crate::store::{Changed, key};
 
+#[path = "usage_race_tests.rs"]
+mod races;
+
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const MANY: usize = 100_000;
 
@@ -345,37 +348,5 @@ fn a_save_takes_so_many_rows_and_keeps_them_in_hand_until_they_are_written() {
             (10..=11).contains(&saved),
             "each once, and the one that was used again: {saved}"
         );
-    }
-}
-
-#[test]
-fn nothing_counted_beside_a_save_is_lost() {
-    const EACH: u64 = 20_000;
-    for usage in Counting::both(MANY) {
-        let tokens: Vec<_> = (0..4).map(|n| token(&format!("{n}"), &[])).collect();
-        let saved = std::thread::scope(|scope| {
-            let count = |token| {
-                for _ in 0..EACH {
-                    usage.count(used(token));
-                }
-            };
-            let counting: Vec<_> = tokens
-                .iter()
-                .map(|token| scope.spawn(move || count(token)))
-                .collect();
-            let (mut saved, mut sequence) = (0, 0);
-            loop {
-                let done = counting.iter().all(|thread| thread.is_finished());
-                sequence += 1;
-                let batch = usage.take(2, sequence);
-                let tokens = batch.iter().flat_map(|batch| &batch.tokens);
-                saved += tokens.map(calls).sum::<u64>();
-                usage.written();
-                if done && batch.is_none() {
-                    break saved;
-                }
-            }
-        });
-        assert_eq!(saved, 4 * EACH);
     }
 }

@@ -172,6 +172,19 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// A page of rows in key order. A commit is seen whole or not at all within one page, and only once it is durable.
     fn scan(&self, range: Range<'_>) -> Result<Vec<(Key, Row)>, Fault>;
 
+    /// Shows the rows of such a page one by one: for who reads so many that copies would count. Nothing can be committed
+    /// meanwhile, so `see` must be quick.
+    fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        for (name, row) in self.scan(range)? {
+            see(&name, row.revision, &row.bytes);
+        }
+        Ok(())
+    }
+
     /// Commits a batch: all or nothing, and durable when this returns. A failure is sticky: until `reopen` succeeds every
     /// further commit is `Unavailable`, while reads may go on.
     fn commit(&self, batch: &Batch) -> Result<(), CommitError>;

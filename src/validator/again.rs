@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use super::identity::Matching;
-use super::{Matched, Validator};
+use super::{Kept, Matched, Validator};
 use crate::domain::decision::{self, DenyReason, Question, Verdict};
 use crate::domain::id::TokenId;
 use crate::domain::limits;
+use crate::domain::secret::SecretState;
 use crate::domain::time::Timestamp;
+use crate::meter::usage::Used;
 
 impl Validator {
     /// The same rules for a secret that has matched before, by its token and version; its text is not needed again. It counts
@@ -25,6 +27,35 @@ impl Validator {
             None => Ok(matched),
             Some(_) => Err(verdict),
         }
+    }
+
+    /// Whether the same credentials, presented again, leave no mark for as long as nothing changes: their secret is current or
+    /// retiring, and under the current key.
+    #[must_use]
+    pub fn leaves_no_mark(&self, matched: &Matched<'_>, now: Timestamp) -> bool {
+        let (secret, credential) = (matched.secret(), matched.found().credential());
+        let state = credential.secret_state(secret.life, now);
+        let plain = matches!(
+            state,
+            Some(SecretState::Current | SecretState::Retiring { .. })
+        );
+        plain && secret.key == self.keyring.current().id()
+    }
+
+    /// Counts calls of one that was authenticated before, and need not be again.
+    pub fn count_calls(&self, kept: &Kept, calls: u64, now: Timestamp) {
+        let found = self.directory.find(&kept.id());
+        let identity = kept.identity();
+        self.usage.count(&Used {
+            whose: identity.whose(),
+            found: found.as_ref(),
+            version: identity.secret_version,
+            allowed: true,
+            cost: calls,
+            consumer: None,
+            required: None,
+            now,
+        });
     }
 
     fn known(&self, token: TokenId, version: u32, now: Timestamp) -> Option<Matched<'_>> {

@@ -3,9 +3,10 @@
 use subtle::ConstantTimeEq as _;
 
 use super::identity::Matching;
-use crate::directory::{Entry, Found, SecretView, Sought};
+use crate::directory::{Entry, SecretView, Sought};
+use crate::domain::decision::{self, Question, Subject};
 use crate::domain::limits;
-use crate::domain::secret::{Digest, KeyId};
+use crate::domain::secret::{Digest, KeyId, Life, Place};
 use crate::domain::time::Timestamp;
 use crate::keyring::{KEYS, Key, Keyring};
 
@@ -19,23 +20,39 @@ pub(super) struct Candidate<'d> {
     pub(super) foreign: bool,
 }
 
-impl<'d> Candidate<'d> {
-    /// The token and which of its secrets the text is; the same comparisons are made where there is no token: with another's digests, in
-    /// vain.
-    pub(super) fn matching(self, now: Timestamp) -> Option<(Found<'d>, Matching)> {
+impl Candidate<'_> {
+    /// Which of the token's secrets the text is; the same comparisons are made where there is no token: with another's digests, in vain.
+    pub(super) fn matching(&self, now: Timestamp) -> Option<Matching> {
         let slot = self.matching_slot();
-        if !self.fits {
-            return None;
-        }
-        let found = self.sought.found()?;
-        let secret = found.secret(slot?)?;
-        let matching = Matching {
+        let entry = self.sought.to_read().filter(|_| self.fits)?;
+        let secret = entry.secret(slot?)?;
+        secret.life.state(now)?;
+        Some(Matching {
             version: secret.version,
             key: secret.key,
             life: secret.life,
+        })
+    }
+
+    /// Where nothing matches, the rules are applied all the same, to the entry that was read: a guess costs what a hit costs.
+    pub(super) fn judge_in_vain(&self, question: &Question<'_>, now: Timestamp) {
+        let Some(entry) = self.sought.to_read() else {
+            return;
         };
-        secret.life.state(now)?;
-        Some((found, matching))
+        let Some(account) = entry.tenant().account() else {
+            return;
+        };
+        let member = entry.seat().and_then(|seat| seat.member());
+        let subject = Subject {
+            credential: entry.credential(),
+            secret: Life {
+                place: Place::Current,
+                create_time: now,
+            },
+            account: &account,
+            standing: member.as_ref().map(|member| member.standing()),
+        };
+        std::hint::black_box(decision::keeps_rules(&subject, question, now));
     }
 
     fn matching_slot(&self) -> Option<usize> {

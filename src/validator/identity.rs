@@ -13,6 +13,7 @@ use crate::domain::limits;
 use crate::domain::secret::{KeyId, Life, SecretState};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Access;
+use crate::meter::usage::Whose;
 
 /// A token whose secret was presented, in its place in the directory: not to be held across an await, nor while anything else is
 /// validated.
@@ -128,6 +129,16 @@ impl<'a> Identity<'a> {
     pub fn principal_name(&self) -> &'a str {
         let member = self.member;
         member.map_or("", |member| &member.principal.display_name)
+    }
+
+    /// For whom its use is counted.
+    #[must_use]
+    pub fn whose(&self) -> Whose<'a> {
+        Whose {
+            id: self.id(),
+            account: self.account_id(),
+            grants: self.credential.grants,
+        }
     }
 
     /// The end of the secret presented, where it is retiring.

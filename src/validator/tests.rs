@@ -20,6 +20,7 @@ use crate::registry::accounts::PolicyChange;
 use crate::registry::tests::world::*;
 use crate::registry::tokens::{Expiry, NewToken};
 
+mod arrival;
 mod imports;
 
 const UNKNOWN: Option<DenyReason> = Some(DenyReason::Unknown);

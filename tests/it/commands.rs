@@ -5,14 +5,14 @@ use serde_json::Value;
 use crate::process::{Place, Serving};
 
 /// Runs commands as the operator of a server.
-struct Terminal<'p> {
+pub(crate) struct Terminal<'p> {
     place: &'p Place,
     server: String,
     token_file: String,
 }
 
 impl<'p> Terminal<'p> {
-    fn new(place: &'p Place, server: &Serving) -> Self {
+    pub(crate) fn new(place: &'p Place, server: &Serving) -> Self {
         Self {
             place,
             server: server.address.to_string(),
@@ -20,7 +20,7 @@ impl<'p> Terminal<'p> {
         }
     }
 
-    fn run(&self, line: &str, input: &str) -> crate::process::Said {
+    pub(crate) fn run(&self, line: &str, input: &str) -> crate::process::Said {
         let words: Vec<&str> = line.split(' ').collect();
         let env = [
             ("KEYWARD_SERVER", &*self.server),
@@ -29,7 +29,7 @@ impl<'p> Terminal<'p> {
         self.place.run_with(&words, input, &env)
     }
 
-    fn json(&self, line: &str) -> Value {
+    pub(crate) fn json(&self, line: &str) -> Value {
         self.run(&format!("{line} --output json"), "").json()
     }
 }

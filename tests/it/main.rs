@@ -7,6 +7,7 @@ mod short;
 
 mod access_keys;
 mod application_keys;
+mod bench;
 mod clock;
 mod commands;
 mod daily_calls;

@@ -198,8 +198,13 @@ impl Running {
     }
 
     /// Ends it as Ctrl-C would.
-    pub(crate) fn interrupt(mut self) -> Said {
+    pub(crate) fn interrupt(self) -> Said {
         signal("INT", &self.child);
+        self.ended()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> Said {
         let code = self.child.wait().unwrap().code().unwrap();
         self.reader.take().unwrap().join().unwrap();
         let mut err = String::new();

@@ -87,8 +87,14 @@ impl World {
     ) -> Self {
         let build = move || {
             let random = Arc::new(SeededRandom::new(seed));
-            let opened =
-                open_backend(backend.clone(), keyring.clone(), clock.clone(), &*random).unwrap();
+            let opened = open_backend(
+                backend.clone(),
+                keyring.clone(),
+                clock.clone(),
+                &*random,
+                &(),
+            )
+            .unwrap();
             let directory = follow::start(opened.store.reader(), Vec::new()).unwrap();
             let marks = Arc::new(Marks::default());
             let environment = Environment::parse("test").unwrap();

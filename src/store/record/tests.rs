@@ -52,6 +52,9 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("consumer.bin", &consumer());
     reads("usage-save.bin", &usage_save());
     reads("head.bin", &head());
+    reads("head-after-a-change.bin", &head_after_a_change());
+    reads("change.bin", &change());
+    reads("image-footer.bin", &image_footer());
 }
 
 #[test]
@@ -105,6 +108,9 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("consumer.bin", consumer().encode()),
         ("usage-save.bin", usage_save().encode()),
         ("head.bin", head().encode()),
+        ("head-after-a-change.bin", head_after_a_change().encode()),
+        ("change.bin", change().encode()),
+        ("image-footer.bin", image_footer().encode()),
     ]
 }
 
@@ -179,6 +185,7 @@ proptest! {
         let _ = (Tally::decode(&bytes), Pointer::decode(&bytes), Checkpoint::decode(&bytes));
         let _ = (TokenUsage::decode(&bytes), AccountUsage::decode(&bytes), Days::decode(&bytes));
         let _ = (Consumer::decode(&bytes), UsageSave::decode(&bytes));
+        let _ = (Change::decode(&bytes), ImageFooter::decode(&bytes));
         let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }

@@ -36,8 +36,8 @@ pub struct SledBackend {
     writing: Mutex<()>,
     state: RwLock<State>,
     feed: Feed,
-    /// Held as long as the store is open: nobody else may have it.
-    lock: File,
+    /// Held as long as anybody has the store: nobody else may open it.
+    _lock: File,
 }
 
 impl SledBackend {
@@ -53,7 +53,7 @@ impl SledBackend {
             writing: Mutex::new(()),
             state: RwLock::new(State::of(handle)),
             feed: Feed::new(revision),
-            lock,
+            _lock: lock,
         }
     }
 
@@ -64,6 +64,13 @@ impl SledBackend {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the files, for good.
+    fn close(&self) {
+        let mut state = self.write();
+        state.handle = None;
+        state.closed = true;
     }
 
     fn alone(&self) -> MutexGuard<'_, ()> {
@@ -110,6 +117,8 @@ struct State {
     handle: Option<Handle>,
     /// Why the last write failed; no other is tried until the store was opened again.
     failure: Option<Fault>,
+    /// It was refused, and is not opened again.
+    closed: bool,
     /// What a write changes that is not durable, as it was before: what readers see instead.
     instead: Instead,
 }
@@ -119,6 +128,7 @@ impl State {
         Self {
             handle: Some(handle),
             failure: None,
+            closed: false,
             instead: Instead::new(),
         }
     }
@@ -162,6 +172,21 @@ impl Backend for SledBackend {
         state.handle()?.scan(range, &state.instead)
     }
 
+    fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        let state = self.read();
+        if state.instead.is_empty() {
+            return state.handle()?.visit(range, see);
+        }
+        for (name, row) in state.handle()?.scan(range, &state.instead)? {
+            see(&name, row.revision, &row.bytes);
+        }
+        Ok(())
+    }
+
     fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         batch.check_sizes()?;
         let _alone = self.alone();
@@ -195,6 +220,9 @@ impl Backend for SledBackend {
         if state.handle.is_some() && state.failure.is_none() {
             return Ok(());
         }
+        if state.closed {
+            return Err(Fault::Away("it was refused".into()));
+        }
         self.probe_disk()
             .map_err(|error| Fault::Away(error.to_string()))?;
         state.handle = None;
@@ -213,10 +241,18 @@ impl Backend for SledBackend {
     }
 }
 
+/// For tests: changes or removes a row of a closed store behind everybody's back.
+#[cfg(test)]
+pub(super) fn tamper(dir: &Path, name: &[u8], row: Option<&Row>) {
+    Handle::open(dir, 16 << 20)
+        .unwrap()
+        .unwrap()
+        .tamper(name, row);
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
@@ -229,11 +265,9 @@ mod tests {
     fn fresh() -> Fresh {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
-        let store = Arc::new(
-            SledBackend::open(&path, Options::default())
-                .unwrap()
-                .accept(),
-        );
+        let store = SledBackend::open(&path, Options::default())
+            .unwrap()
+            .accept();
         Fresh {
             store,
             fail_next_commit: Box::new(move || durable::fail_next_sync(&path.join("db"))),
