@@ -253,6 +253,7 @@ pub(super) fn tamper(dir: &Path, name: &[u8], row: Option<&Row>) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
