@@ -1,5 +1,6 @@
 //! A back end that counts the rows it is asked for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use keyward::store::backend::{
@@ -9,12 +10,12 @@ use keyward::store::sled::SledBackend;
 
 #[derive(Debug)]
 pub(crate) struct Counted {
-    store: SledBackend,
+    store: Arc<SledBackend>,
     rows: AtomicU64,
 }
 
 impl Counted {
-    pub(crate) fn new(store: SledBackend) -> Self {
+    pub(crate) fn new(store: Arc<SledBackend>) -> Self {
         let rows = AtomicU64::default();
         Self { store, rows }
     }

@@ -113,6 +113,7 @@ impl Listed {
             Arc::clone(&keyring),
             Arc::clone(&clock),
             &*random,
+            &(),
         );
         let store = opened.expect("a new store opens").store;
         let operator = fill(&store, &*clock, tokens).expect("the store takes tokens");

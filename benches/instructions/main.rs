@@ -22,12 +22,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::{Command, ExitCode};
 
-/// Counts may differ by so much. The same program counts alike to a thousandth: the threads that wait beside a case wake as
+/// Counts may differ by so much. The same program counts alike to half a percent: the threads that wait beside a case wake as
 /// time passes, and hash tables are seeded anew. What somebody adds to a path on purpose is more than this.
 const TOLERANCE: f64 = 0.02;
 /// How often a case runs in its two runs.
 const SHORT: u64 = 500;
-const LONG: u64 = 4_500;
+const LONG: u64 = 10_500;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 
