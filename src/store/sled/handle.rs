@@ -10,7 +10,7 @@ use std::path::Path;
 use super::durable;
 use super::quiet::{open_quietly, quietly};
 use crate::store::backend::{
-    Batch, Direction, Expect, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row,
+    Batch, Direction, Expect, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row, See,
 };
 
 /// sled writes whole leaves of its tree. One that is larger than a quarter of a segment would go to a file of its own that
@@ -94,11 +94,7 @@ impl Handle {
     }
 
     /// Shows the rows of a page without copying them.
-    pub(super) fn visit(
-        &self,
-        range: Range<'_>,
-        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
-    ) -> Result<(), Fault> {
+    pub(super) fn visit(&self, range: Range<'_>, see: See<'_>) -> Result<(), Fault> {
         let Some((from, to)) = range.bounds() else {
             return Ok(());
         };
@@ -220,7 +216,7 @@ fn page(rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>) -> s
 
 fn show(
     rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
-    see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    see: See<'_>,
 ) -> sled::Result<Result<(), Fault>> {
     for row in rows {
         let (key, value) = row?;
