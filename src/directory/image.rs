@@ -92,11 +92,12 @@ impl Directory {
 
     fn take_imports(&self, rest: &[u8]) -> Result<(), String> {
         for import in rest.chunks(KEPT + TokenId::LENGTH) {
-            let taken = import.split_first_chunk::<KEPT>().and_then(|(digest, id)| {
-                let id = TokenId::parse(std::str::from_utf8(id).ok()?)?;
-                Some(self.imports.put_kept(*digest, id))
-            });
-            taken.ok_or("an import of it is none")?;
+            let (digest, id) = import
+                .split_first_chunk::<KEPT>()
+                .ok_or("an import of it is cut off")?;
+            let id = std::str::from_utf8(id).ok().and_then(TokenId::parse);
+            let id = id.ok_or("an import of it is of no token")?;
+            self.imports.put_kept(*digest, id);
         }
         Ok(())
     }

@@ -48,19 +48,19 @@ fn token(number: u32) -> Token {
         "op".into(),
         first,
     );
-    token.principal = (number % 3 == 0).then(|| PrincipalId::parse("api").unwrap());
-    token.inactive = number % 5 == 0;
-    token.expire_time = (number % 11 == 0).then_some(NOON);
-    if number % 4 == 0 {
+    token.principal = (number.is_multiple_of(3)).then(|| PrincipalId::parse("api").unwrap());
+    token.inactive = number.is_multiple_of(5);
+    token.expire_time = (number.is_multiple_of(11)).then_some(NOON);
+    if number.is_multiple_of(4) {
         token.access = Access::ReadOnly;
         token.grants = Grants::new([Grant::parse("tables/*:read").unwrap()]);
     }
-    if number % 13 == 0 {
+    if number.is_multiple_of(13) {
         token
             .secrets
             .insert(0, secret(0, Place::Old { good_until: NOON }));
     }
-    token.foreign_id = (number % 17 == 0).then(|| format!("user {number}"));
+    token.foreign_id = (number.is_multiple_of(17)).then(|| format!("user {number}"));
     token
 }
 

@@ -164,6 +164,9 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// Is shown rows one by one: name, commit and value.
+pub type See<'a> = &'a mut dyn FnMut(&[u8], Revision, &[u8]);
+
 /// Ordered keys with atomic, durable commits. See the module's text for who calls it and from where.
 pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// One row, or `None` where there is none.
@@ -174,11 +177,7 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 
     /// Shows the rows of such a page one by one: for who reads so many that copies would count. Nothing can be committed
     /// meanwhile, so `see` must be quick.
-    fn visit(
-        &self,
-        range: Range<'_>,
-        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
-    ) -> Result<(), Fault> {
+    fn visit(&self, range: Range<'_>, see: See<'_>) -> Result<(), Fault> {
         for (name, row) in self.scan(range)? {
             see(&name, row.revision, &row.bytes);
         }

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use super::durable;
 use super::quiet::{open_quietly, quietly};
-use crate::store::backend::{Batch, Direction, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row};
+use crate::store::backend::{
+    Batch, Direction, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row, See,
+};
 
 /// sled writes whole leaves of its tree. One that is larger than a quarter of a segment would go to a file of its own that
 /// is never synced, so a segment must hold four leaves full of the largest rows.
@@ -92,11 +94,7 @@ impl Handle {
     }
 
     /// Shows the rows of a page without copying them.
-    pub(super) fn visit(
-        &self,
-        range: Range<'_>,
-        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
-    ) -> Result<(), Fault> {
+    pub(super) fn visit(&self, range: Range<'_>, see: See<'_>) -> Result<(), Fault> {
         let Some((from, to)) = range.bounds() else {
             return Ok(());
         };
@@ -210,7 +208,7 @@ fn page(rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>) -> s
 
 fn show(
     rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
-    see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    see: See<'_>,
 ) -> sled::Result<Result<(), Fault>> {
     for row in rows {
         let (key, value) = row?;

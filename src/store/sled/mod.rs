@@ -23,7 +23,7 @@ pub use open::{Opening, Options};
 
 use self::handle::{Handle, Instead};
 use super::backend::{
-    Backend, Batch, Commit, CommitError, Fault, Follow, Key, Range, Revision, Row,
+    Backend, Batch, Commit, CommitError, Fault, Follow, Key, Range, Revision, Row, See,
 };
 use super::feed::Feed;
 
@@ -172,11 +172,7 @@ impl Backend for SledBackend {
         state.handle()?.scan(range, &state.instead)
     }
 
-    fn visit(
-        &self,
-        range: Range<'_>,
-        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
-    ) -> Result<(), Fault> {
+    fn visit(&self, range: Range<'_>, see: See<'_>) -> Result<(), Fault> {
         let state = self.read();
         if state.instead.is_empty() {
             return state.handle()?.visit(range, see);
