@@ -1,8 +1,22 @@
-//! How often tokens, their secrets and their consumers are used: saved behind validation (`save`), kept within bounds (`bounds`,
-//! `sweep`) and read (`read`, `consumers`).
+//! How often tokens, their secrets and their consumers are used: saved behind validation and read back exactly, for millions of
+//! tokens that are used at random.
 //!
-//! What this node counted and has not saved yet is in `meter::usage`; a reader adds it to what is stored. While a save is under
-//! way readers wait for it, so that nothing is added twice, or not at all.
+//! What is counted goes through three places, and a reader adds them up:
+//!
+//! * **counted**: it waits in `meter::usage`, by token, for a second at the most;
+//! * **unfolded** (`save`, `unfolded`): once a second it moves, packed to some 40 bytes a token, into memory here and into the
+//!   *journal*, rows of 30 KiB that are only ever added. Row names rise, so a commit in doubt is made again and adds nothing twice;
+//! * **folded** (`fold`, `pages`): now and again the journal so far is folded, name by name in their order, into *pages* of many
+//!   tokens each; then its rows go. Each commit of a fold moves a cursor (how far in the journal, how far in the names), so what
+//!   was folded is known exactly, whatever becomes of a commit or of the process. Consumers stay rows, written by the fold.
+//!
+//! Pages are the leaves of a B-link tree: each holds the names from its own up to the next page's. One that grows too large is
+//! split in the same commit; none goes away, so whoever has found one can walk to the right. The names are those of tokens and
+//! of accounts; days gone by have pages of their own. After a start the journals that are found are read back (`adopt`) before
+//! usage is first read, saved or folded. Deleted tokens leave a row, by which the fold passes them over and `sweep` removes them.
+//!
+//! While a save or a fold moves something readers wait for it, so that nothing is added twice, or not at all. Not there yet: a node
+//! takes every journal that it finds at its start for one left behind; and it sees what others count once they have folded it.
 
 mod bounds;
 mod consumers;
