@@ -12,7 +12,7 @@ use crate::domain::id::{AccountId, TokenId};
 use crate::domain::limits;
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::Token;
-use crate::domain::usage::{Consumer, Counts, Days, SecretUse};
+use crate::domain::usage::{Consumer, Counts, Days, GrantMark, SecretUse};
 use crate::meter::holders::Holders;
 
 /// Tokens are spread over so many locks.
@@ -243,6 +243,14 @@ impl Counted {
         let now = now.filter(|(place, _)| self.exercised & bit(*place) != 0);
         now.map(|(_, grant)| grant.to_string())
             .chain(self.exercised_before.iter().cloned())
+    }
+
+    /// The same, as they are stored.
+    pub fn marks(&self) -> impl Iterator<Item = GrantMark> {
+        let now = self.token.grants.iter().enumerate();
+        let now = now.filter(|(place, _)| self.exercised & bit(*place) != 0);
+        now.map(|(_, grant)| GrantMark::of(grant))
+            .chain(self.exercised_before.iter().map(GrantMark::of))
     }
 
     fn count(&mut self, used: &Used<'_>, exercised: u64) {

@@ -203,6 +203,7 @@ impl Committer {
                 revision,
                 checks: rows.checks(),
                 writes,
+                untold: key::UNTOLD,
             },
             head,
         ))

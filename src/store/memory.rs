@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::backend::{
-    Backend, Batch, Commit, CommitError, Direction, Expect, Fault, Follow, Key, Range, Revision,
-    Row,
+    Backend, Batch, CommitError, Direction, Expect, Fault, Follow, Key, Range, Revision, Row,
 };
 use super::feed::Feed;
 
@@ -181,10 +180,7 @@ impl Backend for MemoryBackend {
             return Err(failed());
         }
         state.apply(batch);
-        self.feed.push(Commit {
-            revision: batch.revision,
-            writes: batch.writes.clone(),
-        });
+        self.feed.push(batch.told());
         Ok(())
     }
 
@@ -238,6 +234,7 @@ mod tests {
             revision: Revision(revision),
             checks: Vec::new(),
             writes: vec![(key.into(), Some((*b"value").into()))],
+            ..Batch::default()
         }
     }
 

@@ -5,6 +5,7 @@
 mod directory;
 pub mod log;
 mod notice;
+pub mod packed;
 mod slots;
 mod token;
 mod usage;
@@ -13,7 +14,7 @@ use prost::Message;
 
 pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 pub use slots::{Holder, Node, Slots};
-pub use usage::{AccountUsage, UsageSave};
+pub use usage::{UsageFold, UsageLog, UsagePage};
 
 /// The generated types of what is on disk.
 #[allow(

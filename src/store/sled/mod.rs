@@ -22,9 +22,7 @@ pub use error::{Left, OpenError};
 pub use open::{Opening, Options};
 
 use self::handle::{Handle, Instead};
-use super::backend::{
-    Backend, Batch, Commit, CommitError, Fault, Follow, Key, Range, Revision, Row,
-};
+use super::backend::{Backend, Batch, CommitError, Fault, Follow, Key, Range, Revision, Row};
 use super::feed::Feed;
 
 /// A store in a directory of its own.
@@ -154,10 +152,7 @@ impl Backend for SledBackend {
                 return Err(CommitError::Unavailable(fault));
             }
         }
-        self.feed.push(Commit {
-            revision: batch.revision,
-            writes: batch.writes.clone(),
-        });
+        self.feed.push(batch.told());
         Ok(())
     }
 
@@ -271,7 +266,7 @@ mod tests {
                     let value = |length| vec![u8::try_from(revision.0).unwrap(); length].into();
                     (key.into(), length.map(value))
                 };
-                let batch = Batch { revision, checks: vec![], writes: writes.into_iter().map(write).collect() };
+                let batch = Batch { revision, checks: vec![], writes: writes.into_iter().map(write).collect(), ..Batch::default() };
                 store.commit(&batch).unwrap();
                 memory.commit(&batch).unwrap();
             }
