@@ -36,7 +36,7 @@ fn left_behind(reader: &Reader) -> Result<Vec<Pass>, StoreError> {
     })?;
     // Those without any rows are there, too: their fold is tidied away.
     let begun = folds.iter().map(|(saver, fold)| {
-        let pass = Pass::new(saver, fold.through, Some(fold.clone()));
+        let pass = Pass::new(saver, fold.through, Some(fold.through));
         ((saver.clone(), false), pass)
     });
     let mut passes: BTreeMap<(String, bool), Pass> = begun.collect();
@@ -47,10 +47,9 @@ fn left_behind(reader: &Reader) -> Result<Vec<Pass>, StoreError> {
         let fold = folds.get(saver);
         let begun = fold.is_some_and(|fold| sequence <= fold.through);
         let place = (saver.to_owned(), !begun);
-        let pass = passes.entry(place).or_insert_with(|| {
-            let complete = fold.map(|fold| UsageFold::complete(fold.through));
-            Pass::new(saver, sequence, complete)
-        });
+        let pass = passes
+            .entry(place)
+            .or_insert_with(|| Pass::new(saver, sequence, fold.map(|fold| fold.through)));
         pass.through = pass.through.max(sequence);
         let after = if begun {
             fold.map_or(&[][..], |fold| &fold.after)

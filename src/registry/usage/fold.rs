@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Saving;
+use super::heap::Heap;
 use super::pages;
 use super::pass::Pass;
 use super::step::{self, Found, PAGES, Step};
@@ -102,9 +103,12 @@ impl Registry {
     /// Deletes rows of a journal, or of its part, that is folded. `stored` is what the store said of it.
     async fn clear_journal(&self, stored: Option<UsageFold>) -> Result<(), Error> {
         let mut saving = self.usage.saving.write().await;
-        let Some(pass) = saving.passes.front() else {
+        let Some(pass) = saving.passes.front_mut() else {
             return Ok(());
         };
+        // From here on it does not matter what the store says: its row may go, and the commit that takes it be in doubt.
+        pass.heap = Heap::default();
+        let pass = &saving.passes[0];
         let rows: Vec<Key> = pass.rows.iter().take(CLEARED).cloned().collect();
         let count = rows.len();
         let last = count == pass.rows.len();
@@ -138,7 +142,7 @@ impl Registry {
         if last {
             saving.passes.pop_front();
             if is_own {
-                saving.folded = Some(complete);
+                saving.folded = Some(complete.through);
             }
         }
         Ok(())
@@ -161,7 +165,7 @@ impl Saving {
             return false;
         }
         self.since = None;
-        let mut pass = Pass::new(saver, self.sequence, self.folded.clone());
+        let mut pass = Pass::new(saver, self.sequence, self.folded);
         pass.heap = std::mem::take(&mut self.growing);
         pass.rows = std::mem::take(&mut self.rows);
         self.passes.push_back(pass.whole());

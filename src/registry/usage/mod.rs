@@ -31,6 +31,8 @@ mod read;
 mod save;
 mod step;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -51,7 +53,6 @@ use crate::domain::id::TokenId;
 use crate::meter::usage::Usage;
 use crate::random::{self, Random};
 use crate::store::backend::Key;
-use crate::store::record::UsageFold;
 
 /// What this node knows of usage besides the store.
 #[derive(Debug)]
@@ -95,8 +96,8 @@ struct Saving {
     added: usize,
     /// Journals, or parts of one, that are folded, one after the other.
     passes: VecDeque<Pass>,
-    /// How far this process's own journal was folded when no pass of it was under way.
-    folded: Option<UsageFold>,
+    /// The last save of this process that a pass was about.
+    folded: Option<u64>,
     /// Tokens with more consumers than are kept.
     crowded: BTreeSet<TokenId>,
     /// How many consumers there are in all, as far as this node has seen.
@@ -129,6 +130,13 @@ impl Ledger {
             folding: Mutex::default(),
             adopted: OnceCell::new(),
         }
+    }
+}
+
+impl Ledger {
+    /// Bytes of entries in the journals that are not folded, as far as this node knows.
+    pub async fn journal_bytes(&self) -> usize {
+        self.saving.read().await.journal_bytes()
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) struct Pass {
     pub(super) rows: VecDeque<Key>,
     /// How much there was of it at first.
     pub(super) bytes: usize,
-    /// How far the journal was folded then.
-    before: Option<UsageFold>,
+    /// The last save before it that a pass was about: that one comes to its end first.
+    before: Option<u64>,
 }
 
 /// Where a pass stands by what the store says.
@@ -35,7 +35,7 @@ pub(super) enum Place<'a> {
 }
 
 impl Pass {
-    pub(super) fn new(saver: &str, through: u64, before: Option<UsageFold>) -> Self {
+    pub(super) fn new(saver: &str, through: u64, before: Option<u64>) -> Self {
         Self {
             saver: saver.to_owned(),
             through,
@@ -56,7 +56,7 @@ impl Pass {
         match stored {
             Some(fold) if fold.through == self.through && fold.is_complete() => Place::Complete,
             Some(fold) if fold.through == self.through => Place::After(&fold.after),
-            other if other == self.before.as_ref() => Place::After(&[]),
+            other if other.map(|fold| fold.through) == self.before => Place::After(&[]),
             _ => Place::Lost,
         }
     }

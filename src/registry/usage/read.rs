@@ -68,7 +68,7 @@ pub(super) struct Pages<'a> {
 
 /// Whether the days before the newest one are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum History {
+pub(super) enum History {
     LeftOut,
     Read,
 }
@@ -176,10 +176,13 @@ impl Unfolded {
             .collect()
     }
 
-    /// What was saved under a name and is not folded, as far as `folds` says.
-    fn saved(&self, folds: &Folds, name: &[u8]) -> Result<Vec<TokenUsage>, StoreError> {
-        let passes = self.saving.passes.iter().zip(folds);
-        let folding = passes.flat_map(|(pass, fold)| pass.heap.of(name, pass.after(fold.as_ref())));
+    /// What was saved under a name and is not folded, as far as `folds` says; without it what is being folded right now, too.
+    fn saved(&self, folds: Option<&Folds>, name: &[u8]) -> Result<Vec<TokenUsage>, StoreError> {
+        let passes = self.saving.passes.iter().enumerate();
+        let folding = passes.flat_map(|(place, pass)| {
+            let after = folds.map_or(&[][..], |folds| pass.after(folds[place].as_ref()));
+            pass.heap.of(name, after)
+        });
         let values = folding.chain(self.saving.growing.of(name, &[]));
         let read = |value| TokenUsage::unpacked(value).map_err(|wrong| Corrupt::new(name, wrong));
         Ok(values.map(read).collect::<Result<_, _>>()?)
@@ -187,8 +190,7 @@ impl Unfolded {
 
     /// What was counted of a token and is not folded; of what is being folded right now it may be all or some.
     pub(super) fn of(&self, id: TokenId) -> Result<Vec<TokenUsage>, StoreError> {
-        let none = vec![None; self.saving.passes.len()];
-        let mut all = self.saved(&none, &key::token_name(id))?;
+        let mut all = self.saved(None, &key::token_name(id))?;
         all.extend(self.waiting(id));
         Ok(all)
     }
@@ -215,7 +217,7 @@ impl Unfolded {
 
 impl Unsaved<'_> {
     /// A token's use, with this day as `today`, and its days.
-    fn token(
+    pub(super) fn token(
         &self,
         pages: &mut Pages<'_>,
         id: TokenId,
@@ -229,7 +231,7 @@ impl Unsaved<'_> {
             History::LeftOut if usage.today.day > today => History::Read,
             wanted => wanted,
         };
-        let saved = self.unfolded.saved(self.folds, &name)?;
+        let saved = self.unfolded.saved(Some(self.folds), &name)?;
         for counted in saved.into_iter().chain(self.unfolded.waiting(id)) {
             usage.add(&counted);
         }
@@ -240,10 +242,14 @@ impl Unsaved<'_> {
     }
 
     /// All days of an account: those of its deleted tokens stay in.
-    fn account(&self, pages: &mut Pages<'_>, id: &AccountId) -> Result<Days, StoreError> {
+    pub(super) fn account(
+        &self,
+        pages: &mut Pages<'_>,
+        id: &AccountId,
+    ) -> Result<Days, StoreError> {
         let name = key::account_name(id);
         let mut usage = pages.usage(&name)?;
-        for counted in self.unfolded.saved(self.folds, &name)? {
+        for counted in self.unfolded.saved(Some(self.folds), &name)? {
             usage.add(&counted);
         }
         let mut days = days(pages.reader, &name, &mut usage, History::Read)?;
@@ -276,7 +282,7 @@ impl Unsaved<'_> {
 }
 
 impl<'a> Pages<'a> {
-    fn of(reader: &'a Reader) -> Self {
+    pub(super) fn of(reader: &'a Reader) -> Self {
         Self { reader, last: None }
     }
 

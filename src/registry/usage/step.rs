@@ -63,6 +63,9 @@ pub(super) fn look(
 ) -> Result<Found, StoreError> {
     let fold = key::usage_fold(&pass.saver);
     let stored: Option<UsageFold> = reader.get(&fold)?;
+    if pass.heap.bytes() == 0 {
+        return Ok(Found::Complete(stored));
+    }
     let after = match pass.place(stored.as_ref()) {
         Place::After(after) => after,
         Place::Complete => return Ok(Found::Complete(stored)),
@@ -73,35 +76,16 @@ pub(super) fn look(
         return Ok(Found::Complete(stored));
     };
     let deleted = deleted(reader, first, last)?;
-    let is_there = |name: &[u8]| match key::usage_name(name) {
-        Some(Named::Token(id) | Named::Consumer(id, _)) => !deleted.contains(&id),
-        Some(Named::Account) => true,
-        None => false,
-    };
-    let mut owners: Vec<(&[u8], Range<usize>)> = Vec::new();
-    for (place, (name, _)) in next.iter().enumerate() {
-        let owner = key::usage_owner(name);
-        match owners.last_mut() {
-            Some((same, range)) if *same == owner => range.end = place + 1,
-            _ => owners.push((owner, place..place + 1)),
-        }
-    }
-    let mut consumers = 0;
-    let few = owners.iter().take_while(|(_, range)| {
-        let room = consumers < CONSUMERS;
-        consumers += range.len() - 1;
-        room
-    });
-    owners.truncate(few.count());
-    let there = owners.iter().filter(|(name, _)| is_there(name));
-    let names = || there.clone().map(|(name, _)| *name);
+    let owners = owners(&next);
+    let there = owners.iter().filter(|owner| is_there(owner.name, &deleted));
+    let names = || there.clone().map(|owner| owner.name);
     let (runs, count) = pages::locate(reader, key::USAGE_PAGES, names(), PAGES)?;
-    // The pages may be too many for one commit, or the consumers.
-    let located = names().nth(count).and_then(|_| names().take(count).last());
-    let last = located.or(owners.last().map(|(name, _)| *name));
+    // Where there are more than fit one commit, the last of those that do; else all, the deleted ones among them.
+    let fitting = names().nth(count).and_then(|_| names().take(count).last());
+    let last = fitting.or(owners.last().map(|owner| owner.name));
     let mut entries = Vec::new();
-    for (_, range) in there.clone().take(count) {
-        for (name, value) in &next[range.clone()] {
+    for owner in there.clone().take(count) {
+        for (name, value) in &next[owner.entries.clone()] {
             packed::push(&mut entries, name, value);
         }
     }
@@ -113,6 +97,40 @@ pub(super) fn look(
         directory,
         expected: stored,
     }))
+}
+
+/// A token or an account, and where its entries are among others.
+struct Owner<'a> {
+    name: &'a [u8],
+    entries: Range<usize>,
+}
+
+/// Whose entries these are; no more than have as many consumers as one commit writes.
+fn owners<'a>(entries: &[packed::Entry<'a>]) -> Vec<Owner<'a>> {
+    let mut owners: Vec<Owner<'a>> = Vec::new();
+    let (mut consumers, mut before) = (0, &[][..]);
+    for (place, (name, _)) in entries.iter().copied().enumerate() {
+        let owner = key::usage_owner(name);
+        match owners.last_mut() {
+            Some(same) if same.name == owner => same.entries.end = place + 1,
+            _ if consumers >= CONSUMERS => break,
+            _ => owners.push(Owner {
+                name: owner,
+                entries: place..place + 1,
+            }),
+        }
+        consumers += usize::from(name != owner && name != before);
+        before = name;
+    }
+    owners
+}
+
+fn is_there(name: &[u8], deleted: &BTreeSet<TokenId>) -> bool {
+    match key::usage_name(name) {
+        Some(Named::Token(id) | Named::Consumer(id, _)) => !deleted.contains(&id),
+        Some(Named::Account) => true,
+        None => false,
+    }
 }
 
 /// The tokens that were deleted and are not swept yet, between two names.
