@@ -22,7 +22,7 @@ use keyward::domain::secret::{Digest, KeyId, Place, Secret};
 use keyward::domain::text::Environment;
 use keyward::domain::time::Timestamp;
 use keyward::domain::token::Token;
-use keyward::meter::usage::{Usage, Used};
+use keyward::meter::usage::{Usage, Used, Whose};
 use keyward::random::SystemRandom;
 use keyward::registry::Registry;
 use keyward::registry::usage::Ledger;
@@ -111,7 +111,7 @@ impl Node {
             }
         };
         let directory = follow::start(opened.store.reader(), Vec::new()).unwrap();
-        let counted = Arc::new(Usage::new(100_000));
+        let counted = Arc::new(Usage::new(Arc::clone(&directory), 100_000));
         let registry = Registry {
             usage: Arc::new(Ledger::new(Arc::clone(&counted), &SystemRandom)),
             store: opened.store,
@@ -162,7 +162,12 @@ impl Node {
             let from = processor();
             for token in &window {
                 self.counted.count(&Used {
-                    token,
+                    whose: Whose {
+                        id: token.id,
+                        account: &token.account,
+                        grants: &token.grants,
+                    },
+                    found: None,
                     version: 1,
                     allowed: true,
                     cost: 1,

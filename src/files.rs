@@ -8,16 +8,27 @@ use std::path::Path;
 /// Writes the file, readable by its owner alone, so that after a crash either the old content is there or the new.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let fresh = path.with_added_extension("new");
-    let mut file = OpenOptions::new()
+    let mut file = create_private(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    replace(&fresh, path)
+}
+
+/// An empty file in place of what is there, readable by its owner alone.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&fresh)?;
+        .open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    Ok(file)
+}
+
+/// Puts a file that was synced in the place of another, durably.
+pub(crate) fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(fresh, path)?;
     sync_directory(parent(path))
 }
 

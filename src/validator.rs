@@ -5,31 +5,27 @@
 
 mod again;
 mod compare;
+mod identity;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::clock::Clock;
-use crate::directory::{Directory, Member};
-use crate::domain::account::Account;
+use crate::clock::{Clock, Reading};
+use crate::directory::{Directory, Entry};
 use crate::domain::budget::{Budget, Unmetered};
-use crate::domain::decision::{
-    self, DenyReason, Question, Step, Subject, Undecided, Unfound, Verdict,
-};
-use crate::domain::grant::Grants;
+use crate::domain::decision::{self, DenyReason, Question, Step, Undecided, Unfound, Verdict};
 use crate::domain::id::AccountId;
-use crate::domain::limits;
 use crate::domain::operator::Scope;
 use crate::domain::presented::{self, Claim, Presented};
-use crate::domain::secret::{Digest, Secret, SecretState};
+use crate::domain::secret::{Digest, SecretState};
 use crate::domain::text::{self, Environment};
 use crate::domain::time::Timestamp;
-use crate::domain::token::Token;
 use crate::keyring::{self, Keyring};
 use crate::marks::{Mark, Marks, Misuse};
 use crate::meter::usage::{Usage, Used};
 use crate::store::backend::Revision;
 use compare::{Candidate, Digests};
+pub use identity::{Identity, Kept, Matched};
 
 /// Decides on presented credentials.
 #[derive(Debug)]
@@ -59,75 +55,47 @@ pub struct Ask<'a> {
     pub dry_run: bool,
 }
 
-/// What is answered.
+/// What is answered. The token is held still in the directory meanwhile: an answer is not held across an await, nor beside another
+/// one.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Answer<'d> {
     pub verdict: Verdict,
-    /// Whose credentials they are; only once the secret has matched.
-    pub identity: Option<Identity>,
     /// In a dry run only.
     pub steps: Vec<Step>,
     /// The state that it was decided on.
     pub revision: Revision,
     /// When: what an answer says of ends and limits is said of this moment.
     pub now: Timestamp,
+    whose: Whom<'d>,
 }
 
-/// A token whose secret was presented.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    pub token: Arc<Token>,
-    pub account: Arc<Account>,
-    pub member: Option<Arc<Member>>,
-    /// Which of the token's secrets it was.
-    slot: usize,
+#[derive(Debug)]
+enum Whom<'d> {
+    Nobody,
+    Matched(Matched<'d>),
+    Kept(&'d Kept),
 }
 
-impl Identity {
-    /// The end of the secret presented, where it is retiring.
+impl<'d> Answer<'d> {
+    /// An answer that takes back an earlier one.
     #[must_use]
-    pub fn secret_good_until(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.token.secret_state(self.secret(), now) {
-            Some(SecretState::Retiring { good_until }) => Some(good_until),
-            _ => None,
+    pub fn withdrawn(verdict: Verdict, kept: &'d Kept, revision: Revision, now: Timestamp) -> Self {
+        Self {
+            verdict,
+            steps: Vec::new(),
+            revision,
+            now,
+            whose: Whom::Kept(kept),
         }
     }
 
-    /// When it ends by the passing of time alone, where it does.
+    /// Whose credentials they are; only once the secret has matched.
     #[must_use]
-    pub fn good_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let secret = match self.token.secret_state(self.secret(), now) {
-            Some(SecretState::Retiring { good_until }) => Some(good_until),
-            Some(SecretState::Pending) => {
-                Some(self.secret().create_time.after(limits::PENDING_KEPT))
-            }
-            Some(SecretState::Current | SecretState::Superseded) | None => None,
-        };
-        [secret, self.token.expire_time].into_iter().flatten().min()
-    }
-
-    /// Which of its token's secrets was presented.
-    #[must_use]
-    pub fn secret_version(&self) -> u32 {
-        self.secret().version
-    }
-
-    /// What the token may do, within its principal's roles.
-    #[must_use]
-    pub fn effective_grants(&self) -> Grants {
-        decision::effective_grants(&self.subject())
-    }
-
-    fn secret(&self) -> &Secret {
-        &self.token.secrets[self.slot]
-    }
-
-    fn subject(&self) -> Subject<'_> {
-        Subject {
-            token: &self.token,
-            secret: self.secret(),
-            account: &self.account,
-            standing: self.member.as_deref().map(Member::standing),
+    pub fn identity(&self) -> Option<Identity<'_>> {
+        match &self.whose {
+            Whom::Nobody => None,
+            Whom::Matched(matched) => Some(matched.identity()),
+            Whom::Kept(kept) => Some(kept.identity()),
         }
     }
 }
@@ -164,13 +132,32 @@ impl Validator {
         self.clock.now()
     }
 
+    /// The clocks that this validator decides by, as they stand.
+    #[must_use]
+    pub fn clocks(&self) -> Reading {
+        self.clock.read()
+    }
+
     /// Decides, and pays from the budget. What is undecided has left no trace but in the budget.
-    pub fn validate(&self, ask: &Ask<'_>, budget: &mut impl Budget) -> Result<Answer, Undecided> {
-        let clocks = self.clock.read();
+    pub fn validate(
+        &self,
+        ask: &Ask<'_>,
+        budget: &mut impl Budget,
+    ) -> Result<Answer<'_>, Undecided> {
+        self.validate_at(self.clock.read(), ask, budget)
+    }
+
+    /// The same at a moment that the clocks have been read for.
+    pub fn validate_at(
+        &self,
+        clocks: Reading,
+        ask: &Ask<'_>,
+        budget: &mut impl Budget,
+    ) -> Result<Answer<'_>, Undecided> {
         let now = clocks.now();
         let revision = self.directory.revision();
         let found = self.find(ask, now);
-        let subject = found.as_ref().map(|(identity, _)| identity.subject());
+        let subject = found.as_ref().map(|(matched, _)| matched.subject());
         let subject = subject.as_ref().map_err(|unfound| **unfound);
         let (verdict, steps) = if ask.dry_run {
             decision::explain(subject, &ask.question, now, budget)?
@@ -178,11 +165,12 @@ impl Validator {
             let verdict = decision::decide(subject, &ask.question, now, budget)?;
             (verdict, Vec::new())
         };
-        if let (Ok((identity, digest)), false) = (&found, ask.dry_run) {
-            self.leave_marks(identity, digest, &verdict, ask, now);
+        if let (Ok((matched, digest)), false) = (&found, ask.dry_run) {
+            self.leave_marks(matched, digest, &verdict, ask, now);
             self.usage.count(&Used {
-                token: &identity.token,
-                version: identity.secret_version(),
+                whose: matched.identity().whose(),
+                found: Some(matched.found()),
+                version: matched.secret().version,
                 allowed: verdict.reason.is_none(),
                 cost: ask.cost,
                 consumer: ask.consumer,
@@ -192,7 +180,7 @@ impl Validator {
         }
         Ok(Answer {
             verdict,
-            identity: found.ok().map(|(identity, _)| identity),
+            whose: found.map_or(Whom::Nobody, |(matched, _)| Whom::Matched(matched)),
             steps,
             revision,
             now,
@@ -205,7 +193,7 @@ impl Validator {
         &self,
         presented: Option<Presented<'_>>,
         address: Option<IpAddr>,
-    ) -> Result<Identity, Verdict> {
+    ) -> Result<Matched<'_>, Verdict> {
         let ask = Ask {
             presented,
             scope: &Scope::Every,
@@ -221,52 +209,37 @@ impl Validator {
         let answer = self
             .validate(&ask, &mut Unmetered)
             .expect("where nothing is metered nothing is unknown");
-        match (answer.verdict.reason, answer.identity) {
-            (None, Some(identity)) => Ok(identity),
+        match (answer.verdict.reason, answer.whose) {
+            (None, Whom::Matched(matched)) => Ok(matched),
             _ => Err(answer.verdict),
         }
     }
 
     /// The token whose secret was presented, and the secret's digest under the current key.
-    fn find(&self, ask: &Ask<'_>, now: Timestamp) -> Result<(Identity, Digest), Unfound> {
+    fn find(&self, ask: &Ask<'_>, now: Timestamp) -> Result<(Matched<'_>, Digest), Unfound> {
         let claim = presented::read(ask.presented)?;
         let candidate = if text::is_ours(claim.text.as_str()) {
             self.own(&claim)?
         } else {
             self.imported(&claim, ask)
         };
-        let slot = candidate.matching_slot(now);
         let digest = candidate.digests.current();
-        let (Some(token), Some(slot)) = (candidate.token, slot) else {
+        let Some(secret) = candidate.matching(now) else {
+            candidate.judge_in_vain(&ask.question, now);
             return Err(Unfound::Unknown);
         };
-        let asked_for = ask
-            .account
-            .is_none_or(|account| account == token.account.as_str());
-        let account = self
-            .directory
-            .account(&token.account)
-            .ok_or(Unfound::Unknown)?;
-        if !asked_for || !ask.scope.reaches(token.account.as_str()) {
+        let found = candidate.sought.found().ok_or(Unfound::Unknown)?;
+        let account = found.tenant().id().as_str();
+        let asked_for = ask.account.is_none_or(|named| named == account);
+        if !asked_for || !ask.scope.reaches(account) {
             return Err(Unfound::Unknown);
         }
-        let member = token
-            .principal
-            .as_ref()
-            .and_then(|id| self.directory.member(&token.account, id));
-        Ok((
-            Identity {
-                token,
-                account,
-                member,
-                slot,
-            },
-            digest,
-        ))
+        let matched = Matched::new(found, secret).ok_or(Unfound::Unknown)?;
+        Ok((matched, digest))
     }
 
     /// A text of ours: its id is in it, and an id presented beside it must be the same.
-    fn own(&self, claim: &Claim<'_>) -> Result<Candidate, Unfound> {
+    fn own(&self, claim: &Claim<'_>) -> Result<Candidate<'_>, Unfound> {
         let text = claim.text.as_str();
         let id = text::token_id_of(text, &self.environment).map_err(|error| match error {
             text::TextError::Malformed => Unfound::Malformed,
@@ -277,15 +250,17 @@ impl Validator {
             .id
             .as_ref()
             .is_none_or(|named| named.as_str() == id.as_str());
+        let sought = self.directory.seek(&id);
         Ok(Candidate {
-            token: self.directory.token(id).filter(|_| named),
+            fits: named && sought.is_hit(),
+            sought,
             digests,
             foreign: false,
         })
     }
 
     /// Any other text: looked up by its digest in the account that the request names or the caller is bound to.
-    fn imported(&self, claim: &Claim<'_>, ask: &Ask<'_>) -> Candidate {
+    fn imported(&self, claim: &Claim<'_>, ask: &Ask<'_>) -> Candidate<'_> {
         let bound = match ask.scope {
             Scope::Only(own) => Some(own.as_str()),
             Scope::Every => None,
@@ -297,15 +272,17 @@ impl Validator {
         let id = digests
             .iter()
             .find_map(|(_, digest)| self.directory.imported(digest.as_bytes()));
-        let token = id.and_then(|id| self.directory.token(id));
-        let token = token.filter(|token| {
-            claim
-                .id
-                .as_ref()
-                .is_none_or(|named| is_named(token, named.as_str()))
-        });
+        let sought = match id {
+            Some(id) => self.directory.seek(&id),
+            None => self.directory.seek_nobody(digests.current().as_bytes()),
+        };
+        let named = |entry: &Entry| {
+            let name = claim.id.as_ref();
+            name.is_none_or(|name| entry.is_named(name.as_str()))
+        };
         Candidate {
-            token,
+            fits: sought.is_hit() && sought.to_read().is_some_and(named),
+            sought,
             digests,
             foreign: true,
         }
@@ -313,17 +290,17 @@ impl Validator {
 
     fn leave_marks(
         &self,
-        identity: &Identity,
+        matched: &Matched<'_>,
         digest: &Digest,
         verdict: &Verdict,
         ask: &Ask<'_>,
         now: Timestamp,
     ) {
-        let secret = identity.secret();
-        let marked = (identity.token.id, secret.version);
+        let (secret, credential) = (matched.secret(), matched.found().credential());
+        let marked = (credential.id, secret.version);
         let leave = |mark| self.marks.leave(marked, mark, self.clock.steady());
         match verdict.reason {
-            None if identity.token.secret_state(secret, now) == Some(SecretState::Pending) => {
+            None if credential.secret_state(secret.life, now) == Some(SecretState::Pending) => {
                 leave(Mark::FirstUse)
             }
             Some(DenyReason::Superseded) => {
@@ -343,11 +320,6 @@ impl Validator {
             });
         }
     }
-}
-
-/// In Basic an imported text goes with its own user name, or with its token's id.
-fn is_named(token: &Token, name: &str) -> bool {
-    token.foreign_id.as_deref() == Some(name) || token.id.as_str() == name
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::batch;
+use super::convert::validation::Asked;
 use super::convert::{page, request_id, required, secret, token, usage};
 use super::gate::Caller;
 use super::hold::{self, Holding};
@@ -17,6 +18,7 @@ use super::{Answer, Desk};
 use crate::domain::field;
 use crate::domain::limits;
 use crate::domain::token::Token;
+use crate::domain::usage::TokenUsage;
 use crate::registry::Error;
 
 #[derive(Debug)]
@@ -33,6 +35,12 @@ impl Credentials {
         });
         let usage = usage.into_iter().next().unwrap_or_default();
         Some(token::wire(token, &usage, self.0.validator.now()))
+    }
+
+    /// A token that was made just now.
+    fn unused(&self, token: &Token) -> Option<proto::Token> {
+        let now = self.0.validator.now();
+        Some(token::wire(token, &TokenUsage::default(), now))
     }
 
     /// Tokens as they are now.
@@ -75,7 +83,8 @@ impl CredentialService for Credentials {
         request: Request<proto::ValidateCredentialsRequest>,
     ) -> Answer<proto::ValidateCredentialsResponse> {
         let caller = Caller::of(&request)?;
-        let answer = self.0.validate(&caller, request.get_ref()).await?;
+        let asked = Asked::of(request.get_ref());
+        let answer = self.0.validate(&caller, &asked).await?;
         Ok(Response::new(answer))
     }
 
@@ -145,8 +154,13 @@ impl CredentialService for Credentials {
                 .await
         };
         let issued = self.0.settle(&caller, created).await?;
+        let token = match issued.again {
+            true => self.token(&issued.token).await,
+            // Nobody else knows its secret yet.
+            false => self.unused(&issued.token),
+        };
         Ok(Response::new(proto::CreateTokenResponse {
-            token: self.token(&issued.token).await,
+            token,
             basic_authorization: secret::basic_authorization(issued.token.id, &issued.secret),
             secret: issued.secret.reveal().to_owned(),
         }))

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -19,21 +19,20 @@ use super::call_id::CallId;
 use super::methods::Method;
 use super::peer::Peer;
 use super::status;
+use crate::domain::credential::Credential;
 use crate::domain::decision::DenyReason;
 use crate::domain::event::Origin;
 use crate::domain::grant::Permission;
 use crate::domain::operator::{self, Operator, Scope};
 use crate::domain::presented::Presented;
-use crate::domain::token::Token;
 use crate::registry::Call;
 use crate::registry::replay::Once;
+use crate::validator::{Kept, Matched};
 
 /// An admitted caller, in the request's extensions.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    pub(super) token: Arc<Token>,
-    /// Which of the token's secrets was presented.
-    pub(super) secret_version: u32,
+    pub(super) token: Arc<Kept>,
     pub(super) scope: Scope,
     pub(super) method: &'static Method,
     /// The peer's.
@@ -42,6 +41,31 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Whoever was authenticated, about to call a method.
+    pub(super) fn new(
+        token: Arc<Kept>,
+        method: &'static Method,
+        address: Option<IpAddr>,
+        call_id: CallId,
+    ) -> Self {
+        Self {
+            scope: Scope::of(&token.identity().credential),
+            token,
+            method,
+            address,
+            call_id,
+        }
+    }
+
+    /// The same, calling another method.
+    pub(super) fn calling(self, method: &'static Method, call_id: CallId) -> Self {
+        Self {
+            method,
+            call_id,
+            ..self
+        }
+    }
+
     /// The caller that the gate admitted.
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
         request
@@ -54,7 +78,7 @@ impl Caller {
     /// What the audit log says of this call.
     pub(super) fn origin(&self) -> Origin {
         Origin {
-            actor: self.token.id.to_string(),
+            actor: self.token.id().to_string(),
             address: self
                 .address
                 .map(|address| address.to_string())
@@ -66,7 +90,7 @@ impl Caller {
     /// The request as one that is to be done once, where it has a request id; `payload` is the whole of it.
     pub(super) fn once(&self, request_id: Option<String>, payload: Vec<u8>) -> Option<Once> {
         request_id.map(|request_id| Once {
-            operator: self.token.id,
+            operator: self.token.id(),
             method: self.method.name(),
             request_id,
             payload,
@@ -76,7 +100,7 @@ impl Caller {
     /// The call as the registry takes it.
     pub(super) fn call(&self) -> Call {
         Call {
-            operator: Operator::of(&self.token),
+            operator: Operator::of(&self.token.identity().credential),
             origin: self.origin(),
         }
     }
@@ -100,47 +124,53 @@ impl<S> Gate<S> {
     /// The caller, if it may make this call.
     fn admit(&self, request: &Request<Body>) -> Result<Caller, Status> {
         let method = Method::of(request.uri().path()).ok_or_else(status::unknown_method)?;
-        let header = request.headers().get(http::header::AUTHORIZATION);
-        let presented = header.map(|value| value.to_str()).transpose();
-        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
         let extensions = request.extensions();
-        let address = extensions
-            .get::<Peer>()
-            .map(|peer| peer.address.ip().to_canonical());
-        let identity = self
-            .desk
-            .validator
-            .authenticate(presented.map(Presented::Header), address);
-        let identity = identity.map_err(|verdict| {
-            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
-        })?;
+        let address = extensions.get::<Peer>().map(Peer::ip);
+        let header = request.headers().get(http::header::AUTHORIZATION);
+        let matched = self.desk.authenticate(header, address)?;
+        let token = Arc::new(matched.identity().keep());
+        drop(matched);
         let call_id = extensions
             .get::<CallId>()
             .copied()
             .unwrap_or_else(CallId::made);
-        let caller = Caller {
-            secret_version: identity.secret_version(),
-            scope: Scope::of(&identity.token),
-            token: identity.token,
-            method,
-            address,
-            call_id,
-        };
-        method
-            .admits(&caller.token)
-            .inspect_err(|_| self.desk.deny(&caller))?;
+        let caller = Caller::new(token, method, address, call_id);
+        self.desk.admit(&caller)?;
         Ok(caller)
+    }
+}
+
+impl Desk {
+    /// Whoever presents this header, from this address.
+    pub(super) fn authenticate(
+        &self,
+        header: Option<&HeaderValue>,
+        address: Option<IpAddr>,
+    ) -> Result<Matched<'_>, Status> {
+        let presented = header.map(|value| value.to_str()).transpose();
+        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
+        let presented = presented.map(Presented::Header);
+        let matched = self.validator.authenticate(presented, address);
+        matched.map_err(|verdict| {
+            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
+        })
+    }
+
+    /// Whether the caller has the grant of the method that it calls; the audit log hears of one that has not.
+    pub(super) fn admit(self: &Arc<Self>, caller: &Caller) -> Result<(), Status> {
+        let admitted = caller.method.admits(&caller.token.identity().credential);
+        admitted.inspect_err(|_| self.deny(caller))
     }
 }
 
 impl Method {
     /// Whether an operator's token has the grant that the method needs.
-    pub(super) fn admits(&self, token: &Token) -> Result<(), Status> {
+    pub(super) fn admits(&self, token: &Credential<'_>) -> Result<(), Status> {
         let needed = Permission {
             resource: self.resource,
             action: Some(self.action),
         };
-        if operator::may(&token.grants, token.access, &needed) {
+        if operator::may(token.grants, token.access, &needed) {
             return Ok(());
         }
         let grant = format!("{}:{}", self.resource, self.action);

@@ -13,19 +13,21 @@ use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::convert::validation;
+use super::convert::validation::{self, Asked, Told};
 use super::gate::Caller;
 use super::peer::Cut;
 use super::{Desk, proto, standing, status};
 use crate::directory::alarms::{Alarm, Watched};
 use crate::domain::field::Violation;
+use crate::domain::id::AccountId;
 use crate::domain::operator::Scope;
+use crate::meter::Purse;
 use crate::meter::holders::Holder;
 use crate::meter::slots::Slot;
 use crate::meter::usage::Used;
 use crate::registry::Error;
 use crate::registry::cuts::CutConnection;
-use crate::validator::{Answer, Identity};
+use crate::validator::{Answer, Identity, Kept};
 
 /// How long a withdrawal may stay unread before the holder's transport connection is dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -49,7 +51,7 @@ struct Held {
     /// What was asked, without the credentials that were presented.
     asked: proto::ValidateCredentialsRequest,
     /// Whose connection it is, as of the last decision.
-    identity: Identity,
+    kept: Kept,
     alarm: Alarm,
     /// Who holds it.
     _holder: Holder,
@@ -67,20 +69,21 @@ pub(super) async fn hold(
     let ask = ask(&asked, &caller.scope).map_err(|error| desk.refuse(&caller, error))?;
     desk.reach(asked.min_revision).await?;
     let mut purse = desk.purse(&ask).for_connection();
-    let answer = desk.decide(&ask, &mut purse).await?;
-    let quota = desk.quota(&answer, &purse);
+    let tell = |answer: &Answer<'_>, purse: &Purse<'_>| {
+        let told = Told::of(answer, desk.quota(answer, purse), asked.with_grants);
+        let kept = answer.identity().map(|identity| identity.keep());
+        (told.message(), answer.verdict.reason.is_none(), kept)
+    };
+    let (response, allowed, kept) = desk.decide(&ask, &mut purse, tell).await?;
     // One that was paid for before something else was refused goes back.
-    let allowed = answer.verdict.reason.is_none();
     let slot = purse.take_slot().filter(|_| allowed);
-    let identity = answer.identity.clone();
-    let (held, limit) = figures(desk, identity.as_ref());
-    let response = validation::answer(answer, quota, asked.with_grants);
+    let (held, limit) = figures(desk, kept.as_ref().map(Kept::identity));
     let first = Box::new(proto::HoldConnectionResponse {
         response: Some(response),
         held,
         limit,
     });
-    let (Some(identity), Some(slot)) = (identity, slot) else {
+    let (Some(kept), Some(slot)) = (kept, slot) else {
         return Ok(Holding {
             first: Some(first),
             ending: None,
@@ -88,15 +91,15 @@ pub(super) async fn hold(
         });
     };
     asked.presented = None;
-    let version = identity.secret_version();
-    let holders = &desk.meter.usage.holders;
-    let holder = holders.hold(&identity.token, version, &asked.consumer);
+    let identity = kept.identity();
+    let (version, holders) = (identity.secret_version, &desk.meter.usage.holders);
+    let holder = holders.hold(identity.whose(), version, &asked.consumer);
     let held = Held {
         _holder: holder,
         desk: Arc::clone(desk),
         caller,
         asked,
-        identity,
+        kept,
         alarm,
         _slot: slot,
     };
@@ -139,12 +142,13 @@ impl Held {
     async fn withdrawn(&mut self) -> Ending {
         let mut watched = None;
         loop {
-            let caller = standing::check(&self.desk, &self.caller)?;
+            let caller_ends = standing::check(&self.desk, &self.caller)?;
             if let Err(withdrawn) = self.decide_again() {
                 return Ok(withdrawn);
             }
             let now = self.desk.validator.now();
-            let ends = [caller.good_until(now), self.identity.good_until(now)];
+            let identity = self.kept.identity();
+            let ends = [caller_ends, identity.good_until(now)];
             let deadline = ends.into_iter().flatten().min();
             if watched == Some(deadline) {
                 self.alarm.rung().await;
@@ -153,8 +157,8 @@ impl Held {
             } else {
                 // What changed before it is set does not ring: all is looked at once more.
                 self.alarm.watch(Watched {
-                    tokens: vec![caller.token.id, self.identity.token.id],
-                    accounts: vec![caller.account.id.clone(), self.identity.account.id.clone()],
+                    tokens: vec![self.caller.token.id(), identity.id()],
+                    accounts: vec![AccountId::system(), identity.account_id().clone()],
                     deadline,
                 });
                 watched = Some(deadline);
@@ -166,28 +170,21 @@ impl Held {
     fn decide_again(&mut self) -> Result<(), Box<proto::HoldConnectionResponse>> {
         let validator = &self.desk.validator;
         let revision = validator.directory().revision();
-        let question = validation::ask(&self.asked, &self.caller.scope)
+        let question = validation::ask(&Asked::of(&self.asked), &self.caller.scope)
             .expect("it was asked before")
             .question;
-        let (token, version) = (self.identity.token.id, self.identity.secret_version());
-        let verdict = match validator.again(token, version, &question) {
-            Ok(identity) => {
-                self.identity = identity;
+        let version = self.kept.identity().secret_version;
+        let verdict = match validator.again(self.kept.id(), version, &question) {
+            Ok(matched) => {
+                self.kept = matched.identity().keep();
                 return Ok(());
             }
             Err(verdict) => verdict,
         };
-        let (held, limit) = figures(&self.desk, Some(&self.identity));
-        let answer = Answer {
-            verdict,
-            identity: Some(self.identity.clone()),
-            steps: Vec::new(),
-            revision,
-            now: validator.now(),
-        };
-        let response = validation::answer(answer, None, false);
+        let (held, limit) = figures(&self.desk, Some(self.kept.identity()));
+        let answer = Answer::withdrawn(verdict, &self.kept, revision, validator.now());
         Err(Box::new(proto::HoldConnectionResponse {
-            response: Some(response),
+            response: Some(Told::of(&answer, None, false).message()),
             held,
             limit,
         }))
@@ -195,9 +192,11 @@ impl Held {
 
     /// Until now it was in use; its call was counted as it began.
     fn count_end(&self) {
+        let identity = self.kept.identity();
         self.desk.meter.usage.count(&Used {
-            token: &self.identity.token,
-            version: self.identity.secret_version(),
+            whose: identity.whose(),
+            found: None,
+            version: identity.secret_version,
             allowed: true,
             cost: 0,
             consumer: Some(&*self.asked.consumer).filter(|name| !name.is_empty()),
@@ -211,10 +210,10 @@ impl Held {
         let reason = response.map_or(proto::DenyReason::Unspecified, |response| response.reason());
         let name = reason.as_str_name();
         self.desk.tell_of_cut(CutConnection {
-            token: self.identity.token.id,
-            account: self.identity.account.id.clone(),
+            token: self.kept.id(),
+            account: self.kept.identity().account_id().clone(),
             reason: name.strip_prefix("DENY_REASON_").unwrap_or(name),
-            holder: self.caller.token.id,
+            holder: self.caller.token.id(),
             client_address: self.asked.client_address.clone(),
             consumer: self.asked.consumer.clone(),
         });
@@ -248,7 +247,7 @@ fn ask<'a>(
         let rule = "must not be set: a connection is held or not";
         return Err(Error::invalid("request.dry_run", rule));
     }
-    validation::ask(asked, scope).map_err(|error| match error {
+    validation::ask(&Asked::of(asked), scope).map_err(|error| match error {
         Error::Invalid(violations) => Error::Invalid(
             violations
                 .into_iter()
@@ -260,11 +259,12 @@ fn ask<'a>(
 }
 
 /// How many connections of a token are held, and may be (0: any number).
-fn figures(desk: &Desk, identity: Option<&Identity>) -> (u32, u32) {
+fn figures(desk: &Desk, identity: Option<Identity<'_>>) -> (u32, u32) {
     identity.map_or((0, 0), |identity| {
-        let limit = identity.token.max_connections(&identity.account.policy);
+        let policy = &identity.account.policy;
+        let limit = identity.credential.max_connections(policy);
         (
-            desk.meter.slots.held(identity.token.id),
+            desk.meter.slots.held(identity.id()),
             limit.unwrap_or_default(),
         )
     })

@@ -26,7 +26,7 @@ impl Method {
 macro_rules! methods {
     ($($service:literal { $($name:literal => $resource:literal $action:literal,)* })*) => {
         /// Every method of the contract; the hottest first.
-        pub const METHODS: &[Method] = &[$($(Method {
+        pub static METHODS: &[Method] = &[$($(Method {
             path: concat!("/keyward.v1.", $service, "/", $name),
             resource: concat!("keyward/", $resource),
             action: $action,

@@ -13,6 +13,7 @@ mod directory;
 mod events;
 mod gate;
 mod hold;
+pub mod hot;
 pub mod methods;
 pub mod peer;
 pub mod proto;
@@ -113,12 +114,12 @@ impl Desk {
         let now = self.validator.now();
         let Some(count) = self
             .denials
-            .count(caller.token.id, caller.method.name(), now)
+            .count(caller.token.id(), caller.method.name(), now)
         else {
             return;
         };
         let denied = Denied {
-            operator: caller.token.id,
+            operator: caller.token.id(),
             account: caller.scope.own_account(),
             method: caller.method.name(),
             origin: caller.origin(),

@@ -6,10 +6,31 @@ use super::gate::Caller;
 use super::{Desk, status};
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
-use crate::validator::Identity;
+use crate::domain::time::Timestamp;
+use crate::store::backend::Revision;
 
-/// The caller as it is now. To be asked before each message of a stream; it reads memory alone.
-pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
+/// For how long what was found of a caller is so: until something is committed, or until it ends by the passing of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    revision: Revision,
+    until: Option<Timestamp>,
+}
+
+impl Standing {
+    /// What was found on a state that is not older than `revision`.
+    pub(super) fn new(revision: Revision, until: Option<Timestamp>) -> Self {
+        Self { revision, until }
+    }
+
+    /// Whether it is still so.
+    pub(super) fn holds(&self, revision: Revision, now: Timestamp) -> bool {
+        self.revision == revision && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// The caller as it is now: when its standing ends by the passing of time alone, where it does. To be asked before each message of a
+/// stream; it reads memory alone.
+pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Option<Timestamp>, Status> {
     if desk.closing.is_closing() {
         return Err(status::shutting_down());
     }
@@ -17,15 +38,17 @@ pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {
         client_address: caller.address,
         ..Question::default()
     };
-    let identity = desk
+    let version = caller.token.identity().secret_version;
+    let matched = desk
         .validator
-        .again(caller.token.id, caller.secret_version, &question)
+        .again(caller.token.id(), version, &question)
         .map_err(|verdict| {
             status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
         })?;
-    if Scope::of(&identity.token) != caller.scope {
+    let identity = matched.identity();
+    if Scope::of(&identity.credential) != caller.scope {
         return Err(status::scope_changed());
     }
-    caller.method.admits(&identity.token)?;
-    Ok(identity)
+    caller.method.admits(&identity.credential)?;
+    Ok(identity.good_until(desk.validator.now()))
 }

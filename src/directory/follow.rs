@@ -5,20 +5,31 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Directory, Observer, Touched};
-use crate::store::backend::Gone;
+use crate::store::backend::{Gone, Revision};
 use crate::store::{Changed, Changes, Reader, StoreError};
 
 /// How long the follower waits for a commit before it looks whether anybody still needs the directory.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A directory with everything that is in the store, and a thread that keeps it so for as long as it is held.
-/// The observers hear what was loaded, and of every commit from then on.
+/// A directory with everything that is in the store, kept so: see `keep`.
 pub fn start(
     store: &Reader,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Arc<Directory>, StoreError> {
-    let directory = Arc::new(Directory::default());
+    let directory = Directory::default();
     let revision = directory.load(store)?;
+    keep(directory, revision, store, observers)
+}
+
+/// The directory, which holds the store as it was at a revision, and a thread that keeps it up for as long as it is held. The
+/// observers hear what was loaded, and of every commit from then on.
+pub fn keep(
+    directory: Directory,
+    revision: Revision,
+    store: &Reader,
+    observers: Vec<Arc<dyn Observer>>,
+) -> Result<Arc<Directory>, StoreError> {
+    let directory = Arc::new(directory);
     for observer in &observers {
         observer.reloaded(revision);
     }
@@ -73,7 +84,7 @@ impl Follower {
 
     fn take_in(&self, directory: &Directory, changed: &Changed) -> Result<(), StoreError> {
         directory.apply(changed)?;
-        let owner = |id| directory.token(id).map(|token| token.account.clone());
+        let owner = |id| directory.owner(&id);
         let touched = Touched::by(changed, owner);
         for observer in &self.observers {
             observer.touched(&touched);

@@ -1,6 +1,7 @@
 //! Rows into the read model: one at a time as they change, or all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Directory, Member};
 use crate::domain::account::Account;
@@ -9,15 +10,15 @@ use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use crate::domain::principal::Principal;
 use crate::domain::role::Role;
 use crate::domain::token::Token;
-use crate::store::backend::{Key, Revision};
+use crate::store::backend::Revision;
 use crate::store::key;
 use crate::store::record::{Pointer, Record};
 use crate::store::seal::Corrupt;
-use crate::store::{Changed, Reader, StoreError};
+use crate::store::{Changed, Intake, Reader, StoreError};
 
 impl Directory {
     /// Takes in one commit. A reader may see part of it until `seen` says that all of it is there.
-    pub(super) fn apply(&self, changed: &Changed) -> Result<(), Corrupt> {
+    pub fn apply(&self, changed: &Changed) -> Result<(), Corrupt> {
         for (name, payload) in &changed.rows {
             self.set(name, payload.as_deref())?;
         }
@@ -26,6 +27,7 @@ impl Directory {
 
     /// All of a commit is there.
     pub(super) fn seen(&self, revision: Revision) {
+        self.at.store(revision.0, Ordering::Release);
         self.revision.send_replace(revision);
     }
 
@@ -41,7 +43,17 @@ impl Directory {
             );
             return Err(StoreError::Away(why));
         }
-        let fresh = Self::default();
+        if self.is_empty() {
+            self.load_families(store)?;
+        } else {
+            let fresh = Self::default();
+            fresh.load_families(store)?;
+            self.become_like(fresh);
+        }
+        Ok(revision)
+    }
+
+    fn load_families(&self, store: &Reader) -> Result<(), StoreError> {
         for family in [
             key::ACCOUNTS,
             key::ROLES,
@@ -49,10 +61,9 @@ impl Directory {
             key::TOKENS,
             key::IMPORTS,
         ] {
-            fresh.load_family(store, family)?;
+            self.load_family(store, family)?;
         }
-        self.replace_with(&fresh);
-        Ok(revision)
+        Ok(())
     }
 
     fn load_family(&self, store: &Reader, family: &[u8]) -> Result<(), StoreError> {
@@ -61,16 +72,8 @@ impl Directory {
         })
     }
 
-    fn replace_with(&self, fresh: &Self) {
-        replace(&self.tokens, &fresh.tokens);
-        replace(&self.imports, &fresh.imports);
-        replace(&self.accounts, &fresh.accounts);
-        replace(&self.roles, &fresh.roles);
-        replace(&self.principals, &fresh.principals);
-    }
-
     /// Takes in one row; rows that decisions do not need are passed over.
-    fn set(&self, name: &Key, payload: Option<&[u8]>) -> Result<(), Corrupt> {
+    pub(super) fn set(&self, name: &[u8], payload: Option<&[u8]>) -> Result<(), Corrupt> {
         let corrupt = |wrong: String| Corrupt::new(name, wrong);
         let text = |bytes: &[u8]| {
             String::from_utf8(bytes.to_vec()).map_err(|_| corrupt("its key is no text".into()))
@@ -78,7 +81,10 @@ impl Directory {
         if let Some(id) = name.strip_prefix(key::TOKENS) {
             let id = TokenId::parse(&text(id)?)
                 .ok_or_else(|| corrupt("its key is no token id".into()))?;
-            put(&self.tokens, id, decode::<Token>(payload).map_err(corrupt)?);
+            match payload.map(Token::decode).transpose().map_err(corrupt)? {
+                Some(token) => self.put_token(token),
+                None => self.remove_token(&id),
+            }
         } else if let Some(rest) = name.strip_prefix(key::IMPORTS) {
             let digest = rest
                 .last_chunk::<32>()
@@ -86,16 +92,13 @@ impl Directory {
             let pointer = payload.map(Pointer::decode).transpose().map_err(corrupt)?;
             let id = pointer.and_then(|pointer| TokenId::parse(&pointer.0));
             match id {
-                Some(id) => drop(self.imports.pin().insert(*digest, id)),
-                None => drop(self.imports.pin().remove(digest)),
+                Some(id) => self.imports.put(digest, id),
+                None => self.imports.remove(digest),
             }
         } else if let Some(id) = name.strip_prefix(key::ACCOUNTS) {
             let id = AccountId::parse(&text(id)?).map_err(corrupt)?;
-            put(
-                &self.accounts,
-                id,
-                decode::<Account>(payload).map_err(corrupt)?,
-            );
+            let account = decode::<Account>(payload).map_err(corrupt)?;
+            self.tenant(&id).set(account);
         } else if let Some(rest) = name.strip_prefix(key::PRINCIPALS) {
             let (account, id) = in_account(&text(rest)?).map_err(corrupt)?;
             let id = PrincipalId::parse(&id).map_err(corrupt)?;
@@ -104,7 +107,7 @@ impl Directory {
                 .transpose()
                 .map_err(corrupt)?;
             let member = principal.map(|principal| Arc::new(self.member_of(principal)));
-            put(&self.principals, (account, id), member);
+            self.seat(&account, &id).set(member);
         } else if let Some(rest) = name.strip_prefix(key::ROLES) {
             let (account, id) = in_account(&text(rest)?).map_err(corrupt)?;
             let id = RoleId::parse(&id).map_err(corrupt)?;
@@ -130,15 +133,27 @@ impl Directory {
 
     /// A role changed: so did what its principals may do.
     fn recompile(&self, account: &AccountId, role: &RoleId) {
-        let principals = self.principals.pin();
-        for (name, member) in &principals {
-            if name.0 == *account && member.principal.roles.contains(role) {
-                principals.insert(
-                    name.clone(),
-                    Arc::new(self.member_of(member.principal.clone())),
-                );
+        let seats = self.seats.pin();
+        for ((of, _), seat) in &seats {
+            if of != account {
+                continue;
+            }
+            let member = seat.member();
+            if let Some(member) = member.filter(|member| member.principal.roles.contains(role)) {
+                seat.set(Some(Arc::new(self.member_of(member.principal.clone()))));
             }
         }
+    }
+}
+
+/// Rows as a store that is opened verifies them.
+impl Intake for Directory {
+    fn first(&self) -> &[&[u8]] {
+        &[key::ACCOUNTS, key::ROLES, key::PRINCIPALS]
+    }
+
+    fn take(&self, name: &[u8], payload: &[u8]) -> Result<(), Corrupt> {
+        self.set(name, Some(payload))
     }
 }
 
@@ -171,17 +186,5 @@ fn put<K: std::hash::Hash + Eq, V>(map: &papaya::HashMap<K, V>, key: K, value: O
     match value {
         Some(value) => drop(map.pin().insert(key, value)),
         None => drop(map.pin().remove(&key)),
-    }
-}
-
-/// Makes one map like another: removals first.
-fn replace<K: std::hash::Hash + Eq + Clone, V: Clone>(
-    map: &papaya::HashMap<K, V>,
-    fresh: &papaya::HashMap<K, V>,
-) {
-    let (map, fresh) = (map.pin(), fresh.pin());
-    map.retain(|key, _| fresh.contains_key(key));
-    for (key, value) in &fresh {
-        map.insert(key.clone(), value.clone());
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::account::Account;
 use super::budget::{Budget, Charge, Spent};
+use super::credential::Credential;
 use super::grant::{Grants, Permission};
 use super::principal::Principal;
-use super::secret::Secret;
+use super::secret::Life;
 use super::time::Timestamp;
-use super::token::Token;
 use rules::{RULES, enforced};
 
 /// Why credentials are refused. The numbers are the contract's `DenyReason`.
@@ -50,8 +50,9 @@ pub enum Unfound {
 /// A token whose secret was presented, with what bears on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    pub token: &'a Token,
-    pub secret: &'a Secret,
+    pub credential: Credential<'a>,
+    /// Of the secret that was presented.
+    pub secret: Life,
     pub account: &'a Account,
     /// The token's principal and the union of its roles' grants; `None` where the token stands alone.
     pub standing: Option<Standing<'a>>,
@@ -121,6 +122,14 @@ pub fn judge(subject: &Subject<'_>, question: &Question<'_>, now: Timestamp) -> 
     })
 }
 
+/// Are all rules kept? The work of `judge` with nothing told of it.
+#[must_use]
+pub fn keeps_rules(subject: &Subject<'_>, question: &Question<'_>, now: Timestamp) -> bool {
+    RULES
+        .iter()
+        .all(|rule| (rule.holds)(subject, question, now))
+}
+
 /// The same answer with every rule told, passed or not.
 pub fn explain(
     found: Result<&Subject<'_>, Unfound>,
@@ -174,7 +183,7 @@ fn spend(
 /// What the token may do, as its principal bounds it.
 #[must_use]
 pub fn effective_grants(subject: &Subject<'_>) -> Grants {
-    let own = &subject.token.grants;
+    let own = subject.credential.grants;
     match enforced(subject) {
         Some(standing) if own.is_empty() => standing.grants.clone(),
         Some(standing) => own.intersect(standing.grants),

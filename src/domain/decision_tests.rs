@@ -10,8 +10,8 @@ use crate::domain::grant::Grant;
 use crate::domain::id::{AccountId, AccountKey, PrincipalId, TokenId};
 use crate::domain::network::Network;
 use crate::domain::principal::PrincipalState;
-use crate::domain::secret::{Digest, KeyId, Place};
-use crate::domain::token::Access;
+use crate::domain::secret::{Digest, KeyId, Place, Secret};
+use crate::domain::token::{Access, Token};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 const KEY: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUV";
@@ -99,8 +99,8 @@ fn case() -> Case {
 impl Case {
     fn ask<T>(&self, ask: impl FnOnce(Result<&Subject<'_>, Unfound>, &Question<'_>) -> T) -> T {
         let subject = Subject {
-            token: &self.token,
-            secret: &self.token.secrets[0],
+            credential: self.token.credential(),
+            secret: self.token.secrets[0].life(),
             account: &self.account,
             standing: Some(Standing {
                 principal: &self.principal,

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use super::field::{Rule, is_segment};
 use super::limits;
@@ -218,9 +219,9 @@ impl Actions {
     }
 }
 
-/// A set of grants, as a token or a role holds it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Grants(Box<[Grant]>);
+/// A set of grants, as a token or a role holds it. Clones share it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Grants(Arc<[Grant]>);
 
 impl Grants {
     /// Keeps the order given; a repeated grant is kept once.

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod budget;
+pub mod credential;
 pub mod decision;
 pub mod event;
 pub mod field;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::field::Rule;
 
 /// An address range such as `10.0.0.0/8` or `2001:db8::/32`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Network(IpNet);
 
 impl Network {

@@ -1,5 +1,6 @@
 //! Operators: whoever calls Keyward itself, and what each may do.
 
+use super::credential::Credential;
 use super::grant::{Grant, Grants, Permission};
 use super::id::{AccountId, TokenId};
 use super::token::{Access, Token};
@@ -23,8 +24,8 @@ pub enum Scope {
 impl Scope {
     /// The accounts that a token of the system account reaches.
     #[must_use]
-    pub fn of(token: &Token) -> Self {
-        token.scope.clone().map_or(Self::Every, Self::Only)
+    pub fn of(credential: &Credential<'_>) -> Self {
+        credential.scope.cloned().map_or(Self::Every, Self::Only)
     }
 
     #[must_use]
@@ -54,19 +55,19 @@ impl Scope {
 impl Operator {
     /// The operator that a token of the system account makes its holder.
     #[must_use]
-    pub fn of(token: &Token) -> Self {
+    pub fn of(credential: &Credential<'_>) -> Self {
         Self {
-            token: token.id,
-            grants: token.grants.clone(),
-            access: token.access,
-            scope: Scope::of(token),
+            token: credential.id,
+            grants: credential.grants.clone(),
+            access: credential.access,
+            scope: Scope::of(credential),
         }
     }
 
     /// What a token of the system account would give that this operator does not hold itself: nobody raises its rights.
     #[must_use]
     pub fn lacks_for(&self, token: &Token) -> Option<Lack> {
-        if !self.scope.covers(&Scope::of(token)) {
+        if !self.scope.covers(&Scope::of(&token.credential())) {
             return Some(Lack::Scope);
         }
         let reserved = Grants::new(

@@ -7,7 +7,7 @@ use super::field::Rule;
 use super::limits;
 
 /// Calls per span; after a pause up to `burst` of them at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RateLimit {
     pub calls: NonZeroU32,
     /// Whole milliseconds, at least one.

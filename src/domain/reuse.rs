@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::account::Account;
+use super::credential::Credential;
 use super::time::Timestamp;
-use super::token::Token;
 
 /// How far an answer may reach past what its caller last heard.
 pub const LONGEST: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ pub const LONGEST: Duration = Duration::from_secs(1);
 pub struct Answered<'a> {
     pub allowed: bool,
     pub dry_run: bool,
-    pub token: &'a Token,
+    pub credential: Credential<'a>,
     pub account: &'a Account,
     /// When what was presented ends by the passing of time alone, where it does: a retiring secret, and one not used for the first
     /// time yet.
@@ -27,11 +27,12 @@ pub struct Answered<'a> {
 /// How long it may be given again; `None` for never. A denial is decided anew each time, and so is what is counted by the call.
 #[must_use]
 pub fn cache_for(answer: &Answered<'_>) -> Option<Duration> {
-    let counted = answer.account.policy.daily_calls.is_some() || answer.token.rate_limit.is_some();
+    let counted =
+        answer.account.policy.daily_calls.is_some() || answer.credential.rate_limit.is_some();
     if !answer.allowed || answer.dry_run || counted {
         return None;
     }
-    let ends = [answer.token.expire_time, answer.good_until];
+    let ends = [answer.credential.expire_time, answer.good_until];
     let left = ends.into_iter().flatten().map(|end| end.since(answer.now));
     let span = left.fold(LONGEST.checked_sub(answer.heard?)?, Duration::min);
     (!span.is_zero()).then_some(span)
@@ -43,6 +44,7 @@ mod tests {
     use crate::domain::account::Policy;
     use crate::domain::id::{AccountId, TokenId};
     use crate::domain::secret::{Digest, KeyId, Place, Secret};
+    use crate::domain::token::Token;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -107,7 +109,7 @@ mod tests {
             let answer = |allowed, dry_run| Answered {
                 allowed,
                 dry_run,
-                token: &token,
+                credential: token.credential(),
                 account: &account,
                 good_until: secret_ends,
                 now: NOW,

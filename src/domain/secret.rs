@@ -124,6 +124,13 @@ pub enum Place {
     },
 }
 
+/// What a secret's state follows from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    pub place: Place,
+    pub create_time: Timestamp,
+}
+
 /// A secret's state as callers see it, at some `now`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SecretState {
@@ -134,9 +141,25 @@ pub enum SecretState {
 }
 
 impl Secret {
+    #[must_use]
+    pub const fn life(&self) -> Life {
+        Life {
+            place: self.place,
+            create_time: self.create_time,
+        }
+    }
+
     /// The state at `now`; `None` when it is not kept any more, and so unknown.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> Option<SecretState> {
+        self.life().state(now)
+    }
+}
+
+impl Life {
+    /// The state at `now`; `None` when the secret is not kept any more, and so unknown.
+    #[must_use]
+    pub fn state(self, now: Timestamp) -> Option<SecretState> {
         match self.place {
             Place::Current => Some(SecretState::Current),
             Place::Pending { .. } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::account::Policy;
+use super::credential::Credential;
 use super::grant::Grants;
 use super::id::{AccountId, PrincipalId, TokenId};
 use super::limits;
@@ -28,7 +28,7 @@ pub struct Token {
     /// Empty: any.
     pub networks: Vec<Network>,
     pub rate_limit: Option<RateLimit>,
-    /// The token's own bound; see [`Token::max_connections`].
+    /// The token's own bound; see [`Credential::max_connections`].
     pub max_connections: Option<NonZeroU32>,
     pub inactive: bool,
     /// How often it was deactivated: a kept answer from before is not given again.
@@ -115,13 +115,25 @@ impl Token {
         }
     }
 
+    /// What decisions need of it.
+    #[must_use]
+    pub fn credential(&self) -> Credential<'_> {
+        Credential {
+            id: self.id,
+            access: self.access,
+            grants: &self.grants,
+            networks: &self.networks,
+            rate_limit: self.rate_limit,
+            max_connections: self.max_connections,
+            inactive: self.inactive,
+            expire_time: self.expire_time,
+            scope: self.scope.as_ref(),
+        }
+    }
+
     #[must_use]
     pub fn state(&self, now: Timestamp) -> TokenState {
-        match self.expire_time {
-            Some(end) if now >= end => TokenState::Expired,
-            _ if self.inactive => TokenState::Inactive,
-            _ => TokenState::Active,
-        }
+        self.credential().state(now)
     }
 
     #[must_use]
@@ -129,28 +141,10 @@ impl Token {
         super::etag(self.create_time, self.generation)
     }
 
-    /// How many connections it may hold at once: the smaller of its own bound and its account's.
-    #[must_use]
-    pub fn max_connections(&self, policy: &Policy) -> Option<u32> {
-        let own = self.max_connections.map(NonZeroU32::get);
-        let bounds = [own, policy.max_connections_per_token];
-        bounds.into_iter().flatten().min()
-    }
-
     /// The state of one of its secrets: no old secret outlives the token.
     #[must_use]
     pub fn secret_state(&self, secret: &Secret, now: Timestamp) -> Option<SecretState> {
-        match secret.state(now)? {
-            SecretState::Retiring { good_until } => {
-                let good_until = self.bounded(good_until);
-                Some(if now < good_until {
-                    SecretState::Retiring { good_until }
-                } else {
-                    SecretState::Superseded
-                })
-            }
-            state => Some(state),
-        }
+        self.credential().secret_state(secret.life(), now)
     }
 
     /// The version that the next secret gets.
@@ -318,7 +312,7 @@ impl Token {
     }
 
     fn bounded(&self, end: Timestamp) -> Timestamp {
-        self.expire_time.map_or(end, |expiry| end.min(expiry))
+        self.credential().bounded(end)
     }
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::account::Policy;
 use crate::domain::secret::{Digest, KeyId};
 
 fn at(millis: i64) -> Timestamp {
@@ -83,7 +84,11 @@ fn the_smaller_of_token_s_and_account_s_connections_counts() {
             max_connections_per_token: account,
             ..Policy::standard()
         };
-        assert_eq!(token.max_connections(&policy), most, "{own:?} {account:?}");
+        assert_eq!(
+            token.credential().max_connections(&policy),
+            most,
+            "{own:?} {account:?}"
+        );
     }
 }
 

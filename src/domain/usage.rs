@@ -182,21 +182,21 @@ impl TokenUsage {
             self.before.keep_newest();
         }
         self.last_used = self.last_used.max(other.last_used);
-        self.add_secrets(&other.secrets);
+        self.add_secrets(other.secrets.iter().copied());
         self.add_marks(other.exercised.iter().copied());
         self.consumers += other.consumers;
     }
 
     /// Takes in a use of some of the token's secrets.
-    pub fn add_secrets(&mut self, used: &[SecretUse]) {
+    pub fn add_secrets(&mut self, used: impl IntoIterator<Item = SecretUse>) {
         for secret in used {
             match self
                 .secrets
                 .iter_mut()
                 .find(|own| own.version == secret.version)
             {
-                Some(own) => own.add(secret),
-                None => self.secrets.push(*secret),
+                Some(own) => own.add(&secret),
+                None => self.secrets.push(secret),
             }
         }
         self.secrets.sort_unstable_by_key(|secret| secret.version);

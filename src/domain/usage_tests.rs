@@ -69,7 +69,7 @@ fn the_newest_eight_secrets_are_kept() {
             calls: 1,
             last_used: at(MONDAY, i64::from(version)),
         };
-        usage.add_secrets(&[used]);
+        usage.add_secrets([used]);
     }
     let versions: Vec<u32> = usage.secrets.iter().map(|secret| secret.version).collect();
     assert_eq!(versions, [2, 3, 4, 5, 6, 7, 8, 9]);

@@ -84,6 +84,7 @@ pub struct Key {
     page: HmacSha256,
     seal: XChaCha20Poly1305,
     replay: HmacSha256,
+    image: HmacSha256,
     check: HmacSha256,
 }
 
@@ -109,6 +110,7 @@ impl Key {
             page: mac("page"),
             seal: XChaCha20Poly1305::new((&*subkey("seal")).into()),
             replay: mac("replay"),
+            image: mac("image"),
             check: mac("check"),
             master,
         }
@@ -162,6 +164,12 @@ impl Key {
     #[must_use]
     pub fn request_hash(&self, parts: &[&[u8]]) -> [u8; 32] {
         finish_framed(&self.replay, parts)
+    }
+
+    /// Proves that a block of an image of the directory was written here.
+    #[must_use]
+    pub fn image_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        finish_framed(&self.image, parts)
     }
 
     /// Encrypts what must be shown once more; `context` must be the same when it is opened.

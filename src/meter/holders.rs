@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::id::TokenId;
-use crate::domain::token::Token;
+use crate::domain::grant::Grants;
+use crate::domain::id::{AccountId, TokenId};
+use crate::meter::usage::Whose;
 
 /// All holders of this node, by token, version of the secret and consumer (empty: nobody gave a name).
 #[derive(Debug, Default)]
@@ -14,7 +15,8 @@ type Place = (TokenId, u32, Box<str>);
 
 #[derive(Debug)]
 struct Connections {
-    token: Arc<Token>,
+    account: AccountId,
+    grants: Grants,
     count: usize,
 }
 
@@ -28,18 +30,32 @@ pub struct Holder {
 /// Who holds connections of a token.
 #[derive(Clone, Debug)]
 pub struct Held {
-    pub token: Arc<Token>,
+    pub id: TokenId,
+    pub account: AccountId,
+    pub grants: Grants,
     pub version: u32,
     pub consumer: Box<str>,
 }
 
+impl Held {
+    #[must_use]
+    pub fn whose(&self) -> Whose<'_> {
+        Whose {
+            id: self.id,
+            account: &self.account,
+            grants: &self.grants,
+        }
+    }
+}
+
 impl Holders {
     /// One connection more.
-    pub fn hold(self: &Arc<Self>, token: &Arc<Token>, version: u32, consumer: &str) -> Holder {
-        let place = (token.id, version, consumer.into());
+    pub fn hold(self: &Arc<Self>, whose: Whose<'_>, version: u32, consumer: &str) -> Holder {
+        let place = (whose.id, version, consumer.into());
         let mut places = self.lock();
         let connections = places.entry(place.clone()).or_insert_with(|| Connections {
-            token: Arc::clone(token),
+            account: whose.account.clone(),
+            grants: whose.grants.clone(),
             count: 0,
         });
         connections.count += 1;
@@ -58,7 +74,9 @@ impl Holders {
             .range((id, 0, Box::default())..)
             .take_while(|((token, ..), _)| *token == id);
         own.map(|((_, version, consumer), connections)| Held {
-            token: Arc::clone(&connections.token),
+            id,
+            account: connections.account.clone(),
+            grants: connections.grants.clone(),
             version: *version,
             consumer: consumer.clone(),
         })
@@ -85,19 +103,23 @@ impl Drop for Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::usage::tests::token;
+    use crate::domain::token::Token;
+    use crate::meter::usage::tests::{token, whose};
 
     #[test]
     fn who_holds_two_connections_holds_one_after_the_first_has_ended() {
         let holders = Arc::new(Holders::default());
         let (own, other) = (token("a", &[]), token("b", &[]));
-        let names = |token: &Arc<Token>| -> Vec<(u32, Box<str>)> {
+        let names = |token: &Token| -> Vec<(u32, Box<str>)> {
             let held = holders.of(token.id).into_iter();
             held.map(|held| (held.version, held.consumer)).collect()
         };
-        let first = holders.hold(&own, 2, "billing");
-        let second = holders.hold(&own, 2, "billing");
-        let _others = (holders.hold(&own, 1, ""), holders.hold(&other, 1, "crm"));
+        let first = holders.hold(whose(&own), 2, "billing");
+        let second = holders.hold(whose(&own), 2, "billing");
+        let _others = (
+            holders.hold(whose(&own), 1, ""),
+            holders.hold(whose(&other), 1, "crm"),
+        );
         let both = [(1, "".into()), (2, "billing".into())];
         assert_eq!(
             (names(&own), names(&other)),

@@ -14,11 +14,13 @@ pub mod usage;
 
 use std::sync::Arc;
 
-pub use purse::{Purse, Unleased};
+pub use purse::{Bill, Purse, Unleased};
 use quota::Quotas;
 use rate::Rates;
 use slots::Slots;
 use usage::Usage;
+
+use crate::directory::Directory;
 
 /// Everything that is metered on this node.
 #[derive(Debug)]
@@ -30,14 +32,14 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Nothing metered yet; of `max_consumers` that are kept in all, as many may wait to be saved.
+    /// Nothing metered yet of the directory's tokens; of `max_consumers` that are kept in all, as many may wait to be saved.
     #[must_use]
-    pub fn new(max_consumers: usize) -> Self {
+    pub fn new(directory: Arc<Directory>, max_consumers: usize) -> Self {
         Self {
             quotas: Quotas::default(),
             rates: Rates::default(),
             slots: Arc::default(),
-            usage: Arc::new(Usage::new(max_consumers)),
+            usage: Arc::new(Usage::new(directory, max_consumers)),
         }
     }
 }

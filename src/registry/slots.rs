@@ -231,7 +231,7 @@ fn limit(view: &mut View<'_>, token: TokenId) -> Result<Option<Option<u32>>, Err
         return Ok(None);
     };
     let account: Option<Account> = view.get(&key::account(token.account.as_str()))?;
-    Ok(account.map(|account| token.max_connections(&account.policy)))
+    Ok(account.map(|account| token.credential().max_connections(&account.policy)))
 }
 
 /// Who holds slots of a token: as it is kept, and those of them that count.

@@ -1,18 +1,20 @@
 //! One client's connection: the bytes, what is known of the peer, and the room it takes up.
 //!
-//! It adds three things to a socket. Who says nothing is dropped: hyper waits for a client's preface for ever, so the
-//! first bytes have a deadline here. And it never claims vectored writes: h2 then copies small frames together and
-//! writes once, where it would spend a system call on every answer over 256 bytes. And it can be cut by whoever has a call on it.
+//! It adds four things to a socket. Who says nothing is dropped: h2 waits for a client's preface for ever, so the
+//! first bytes have a deadline here. It never claims vectored writes: h2 then copies small frames together and
+//! writes once, where it would spend a system call on every answer over 256 bytes. It can be cut by whoever has a call on it.
+//! And it tells whether the peer was heard of late.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-use tonic::transport::server::Connected;
 
 use crate::api::peer::{Cut, Peer};
 
@@ -20,13 +22,24 @@ use crate::api::peer::{Cut, Peer};
 /// From there on, keepalive tells the living from the dead.
 const FIRST_BYTES: usize = 33;
 
-/// A connection as tonic serves it. `room` is whatever must be given back when it ends.
+/// A connection as HTTP/2 is spoken on it. `room` is whatever must be given back when it ends.
 #[derive(Debug)]
 pub(super) struct Connection<IO, Room> {
     io: IO,
     peer: Peer,
+    heard: Heard,
     silence: Option<Silence>,
     _room: Room,
+}
+
+/// Whether bytes came from the peer since somebody asked last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// Until the first bytes are here: how many are missing, and how long they may.
@@ -45,6 +58,7 @@ impl<IO, Room> Connection<IO, Room> {
                 address,
                 cut: Cut::default(),
             },
+            heard: Heard::default(),
             silence: Some(Silence {
                 missing: FIRST_BYTES,
                 deadline: Box::pin(sleep(patience)),
@@ -52,13 +66,13 @@ impl<IO, Room> Connection<IO, Room> {
             _room: room,
         }
     }
-}
 
-impl<IO, Room> Connected for Connection<IO, Room> {
-    type ConnectInfo = Peer;
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
 
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
     }
 }
 
@@ -74,6 +88,7 @@ impl<IO: AsyncRead + Unpin, Room: Unpin> AsyncRead for Connection<IO, Room> {
         }
         let before = buf.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut this.io).poll_read(cx, buf) {
+            this.heard.0.store(true, Ordering::Relaxed);
             if let Some(silence) = &mut this.silence {
                 silence.missing = silence.missing.saturating_sub(buf.filled().len() - before);
                 if silence.missing == 0 {
@@ -172,7 +187,7 @@ mod tests {
             if !busy {
                 read(&mut connection, FIRST_BYTES).await.unwrap();
             }
-            let cut = connection.connect_info().cut;
+            let cut = connection.peer().cut.clone();
             let reading = tokio::spawn(async move { read(&mut connection, FIRST_BYTES + 1).await });
             tokio::task::yield_now().await;
             cut.cut();

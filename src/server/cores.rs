@@ -3,8 +3,6 @@
 //! A connection lives and dies on one core, so no task ever moves and no lock of a shared scheduler is taken. What cores
 //! share (the directory, the registry) is behind the routes they are given.
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,34 +12,17 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tokio_stream::{Stream, StreamExt as _};
+use tokio::task::{JoinError, JoinSet};
 use tonic::service::Routes;
-use tonic::transport::Server;
+use tower::Layer as _;
 use tracing::{debug, error};
 
 use super::connection::Connection;
 use super::drain::End;
+use super::http2;
 use super::layers;
 use super::seats::Seat;
 use crate::config::ServerSettings;
-
-// HTTP/2's limits for one connection. tonic leaves most of them unlimited.
-
-/// Calls open at once.
-const MAX_STREAMS: u32 = 256;
-/// Streams the peer reset before we looked at them, and streams we had to reset, before the connection is closed.
-const MAX_RESETS: usize = 64;
-/// Bytes of request headers.
-const MAX_HEADERS: u32 = 8 * 1024;
-/// Bytes of one frame: the smallest that HTTP/2 allows as maximum.
-const MAX_FRAME: u32 = 16 * 1024;
-/// Bytes of one call's request, and of all calls of a connection, that may be on their way unread.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// A quiet peer is asked whether it lives, and given up when it does not answer.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
 
 /// A core as the acceptor sees it. When dropped, the core takes no more, finishes what it has, and ends.
 #[derive(Debug)]
@@ -146,53 +127,58 @@ pub(super) fn start(
 
 /// Serves connections on this runtime until no more arrive and the last has ended, or until the cut.
 pub(super) async fn serve(
-    arrivals: Arrivals,
+    Arrivals(mut arrivals): Arrivals,
     routes: Routes,
     settings: &ServerSettings,
     mut end: End,
 ) -> io::Result<()> {
-    let connections = connections(arrivals, settings.first_bytes);
-    // The end of the arrivals is the signal to close; tonic only says GOAWAY where it was given one that might come.
-    let served = builder(settings)
-        .layer(layers::all(settings))
-        .serve_with_incoming_shutdown(routes.prepare(), connections, pending());
+    let service = layers::all(settings).layer(routes.prepare());
+    let closing = end.clone();
+    let mut connections = JoinSet::new();
+    let served = async {
+        loop {
+            tokio::select! {
+                arrival = arrivals.recv() => {
+                    let Some((arrival, load)) = arrival else { break };
+                    if let Some(connection) = connection(arrival, load, settings.first_bytes) {
+                        let age = settings.max_connection_age;
+                        connections.spawn(http2::serve(connection, service.clone(), age, closing.clone()));
+                    }
+                }
+                Some(ended) = connections.join_next() => tell_of_panic(ended),
+            }
+        }
+        while let Some(ended) = connections.join_next().await {
+            tell_of_panic(ended);
+        }
+    };
     tokio::select! {
-        result = served => result.map_err(io::Error::other),
-        () = end.cut() => Ok(()),
+        () = served => {}
+        () = end.cut() => {}
+    }
+    Ok(())
+}
+
+/// The socket, at home on this runtime. One that cannot be registered is dropped, and its seat with it.
+fn connection(
+    arrival: Arrival,
+    load: Load,
+    patience: Duration,
+) -> Option<Connection<TcpStream, (Seat, Load)>> {
+    let Arrival { socket, peer, seat } = arrival;
+    match TcpStream::from_std(socket) {
+        Ok(socket) => Some(Connection::new(socket, peer, patience, (seat, load))),
+        Err(error) => {
+            debug!(%peer, %error, "connection lost before it was served");
+            None
+        }
     }
 }
 
-/// The sockets, at home on this runtime. One that cannot be registered is dropped, and its seat with it.
-fn connections(
-    Arrivals(arrivals): Arrivals,
-    patience: Duration,
-) -> impl Stream<Item = Result<Connection<TcpStream, (Seat, Load)>, Infallible>> {
-    UnboundedReceiverStream::new(arrivals).filter_map(move |(arrival, load)| {
-        let Arrival { socket, peer, seat } = arrival;
-        match TcpStream::from_std(socket) {
-            Ok(socket) => Some(Ok(Connection::new(socket, peer, patience, (seat, load)))),
-            Err(error) => {
-                debug!(%peer, %error, "connection lost before it was served");
-                None
-            }
-        }
-    })
-}
-
-fn builder(settings: &ServerSettings) -> Server {
-    let server = Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
-        .http2_max_local_error_reset_streams(Some(MAX_RESETS))
-        .http2_max_header_list_size(MAX_HEADERS)
-        .max_frame_size(MAX_FRAME)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER));
-    match settings.max_connection_age {
-        Some(age) => server.max_connection_age(age),
-        None => server,
+/// A connection that panicked is gone; the others go on.
+fn tell_of_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        error!(%error, "a connection panicked");
     }
 }
 

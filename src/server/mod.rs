@@ -7,6 +7,8 @@ mod connection;
 mod cores;
 mod drain;
 mod health;
+mod http2;
+mod images;
 mod layers;
 mod leaps;
 pub mod node;
@@ -15,6 +17,7 @@ pub mod operator;
 pub mod reflection;
 mod seats;
 mod serve;
+mod verifying;
 
 pub use drain::Signals;
 pub use health::Health;

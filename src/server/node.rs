@@ -11,14 +11,16 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
 
+use super::images::Images;
 use super::leaps;
 use super::operator::{self, MakeError, NewOperator};
+use super::verifying::Verifying;
 use super::{Faces, Health, Listeners, MAX_REQUEST, reflection, serve};
 use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
-use crate::directory;
 use crate::directory::alarms::Alarms;
+use crate::directory::{self, Directory};
 use crate::invalidations::History;
 use crate::marks::Marks;
 use crate::meter::Meter;
@@ -26,9 +28,12 @@ use crate::random::Random;
 use crate::registry::Registry;
 use crate::registry::slots::Presence;
 use crate::registry::usage::{self, Ledger};
-use crate::store::open::{self, OpenError, Opened, Options, Place};
+use crate::store::open::{self, OpenError, Opened, Options, Place, Verification, Verified};
 use crate::store::{Condition, Store, StoreError};
 use crate::validator::Validator;
+
+/// A store of so many rows is verified before it is served from, though it may have an image: that takes a tenth of a second.
+const FEW_ROWS: u64 = 50_000;
 
 /// How long the store may take to write out what is queued once everything else has ended.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -50,6 +55,10 @@ pub struct Node {
     event_retention: Option<Duration>,
     alarms: Arc<Alarms>,
     store: Store,
+    /// None for a store that is gone at the end.
+    images: Option<Arc<Images>>,
+    /// What the store has to pass while it is served from already.
+    verification: Option<Verification>,
     /// Held until the end: nobody else may open the data directory.
     _lock: Option<std::fs::File>,
 }
@@ -58,16 +67,24 @@ impl Node {
     /// Opens the store and builds everything on it. On an empty store the first operator is made, its token's text put into a
     /// file before it is good for anything. Blocks; not to be called on an async runtime.
     pub fn open(config: &Config, data_dir: &Path, world: World) -> Result<Self, StartError> {
-        let opened = open_store(config, data_dir, &world).map_err(StartError::Open)?;
+        let (opened, directory) = open_store(config, data_dir, &world)?;
         let history = Arc::new(History::default());
         let alarms = Arc::new(Alarms::new(config.max_held));
-        let directory = directory::follow::start(
+        let directory = directory::follow::keep(
+            directory,
+            opened.revision,
             opened.store.reader(),
             vec![Arc::clone(&history) as _, Arc::clone(&alarms) as _],
         )
         .map_err(StartError::Store)?;
+        let images = (config.store == StoreKind::Sled).then(|| {
+            let (store, random) = (opened.store.clone(), Arc::clone(&world.random));
+            let path = place(config, data_dir).image();
+            let directory = Arc::clone(&directory);
+            Arc::new(Images::new(path, store, directory, random, opened.image))
+        });
         let marks = Arc::new(Marks::default());
-        let meter = Arc::new(Meter::new(config.max_consumers));
+        let meter = Arc::new(Meter::new(Arc::clone(&directory), config.max_consumers));
         let registry = Registry {
             usage: Arc::new(Ledger::new(Arc::clone(&meter.usage), &*world.random)),
             store: opened.store.clone(),
@@ -111,13 +128,15 @@ impl Node {
             event_retention: config.event_retention,
             alarms,
             store: opened.store,
+            images,
+            verification: opened.verification,
             _lock: opened.lock,
         })
     }
 
-    /// Serves until `shutdown` ends, drains, and closes the store.
+    /// Serves until `shutdown` ends, or the store turns out not to be what was written; drains, and closes the store.
     pub async fn run(
-        self,
+        mut self,
         listeners: Listeners,
         config: &Config,
         shutdown: impl Future<Output = ()>,
@@ -125,6 +144,7 @@ impl Node {
         let health = Health::new();
         let mut background = JoinSet::new();
         self.start_background(&mut background, &health);
+        let mut verifying = Verifying::begin(self.verification.take())?;
         let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.desk.meter));
         let leases = tokio::spawn(async move { registry.fetch_leases(&meter.quotas).await });
         let (registry, meter) = (self.desk.registry.clone(), Arc::clone(&self.desk.meter));
@@ -150,21 +170,34 @@ impl Node {
             },
             health,
             &config.server,
-            shutdown,
+            async {
+                tokio::select! {
+                    () = shutdown => {}
+                    () = verifying.failed() => {}
+                }
+            },
         )
         .await;
         background.shutdown().await;
         let Self {
-            desk, marks, store, ..
+            desk,
+            marks,
+            store,
+            images,
+            ..
         } = self;
         write_last_marks(&desk.registry, &marks).await;
         save_last_usage(&desk.registry).await;
         give_back(&desk.registry, &desk.meter, leases, slots).await;
+        let verified = verifying.end().await;
+        if let (Ok(Verified::Whole), Some(images)) = (&verified, images) {
+            images.make().await;
+        }
         drop(desk);
         if tokio::time::timeout(CLOSING, store.close()).await.is_err() {
             tracing::warn!("the store is still in use; what was acknowledged is durable");
         }
-        served
+        served.and(verified.map(|_| ()))
     }
 
     /// What runs beside the calls: marks are committed, usage saved and folded, what has ended swept, expiring tokens announced, alarms rung,
@@ -177,6 +210,9 @@ impl Node {
         if let Some(kept) = self.event_retention {
             let desk = Arc::clone(&self.desk);
             background.spawn(async move { desk.registry.retain_events(kept).await });
+        }
+        if let Some(images) = self.images.clone() {
+            background.spawn(async move { images.keep().await });
         }
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { save_usage(&desk.registry).await });
@@ -255,21 +291,35 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-fn open_store(config: &Config, data_dir: &Path, world: &World) -> Result<Opened, OpenError> {
-    match config.store {
-        StoreKind::Memory => open::open_memory(Arc::clone(&world.clock), &*world.random),
-        StoreKind::Sled => {
-            let place = Place {
-                data_dir: data_dir.to_owned(),
-                keyring_file: config.keyring_file.clone(),
-                sled: Options {
-                    cache_bytes: config.cache_bytes,
-                    ..Options::default()
-                },
-            };
-            open::open(&place, Arc::clone(&world.clock), &*world.random)
-        }
+fn place(config: &Config, data_dir: &Path) -> Place {
+    Place {
+        data_dir: data_dir.to_owned(),
+        keyring_file: config.keyring_file.clone(),
+        sled: Options {
+            cache_bytes: config.cache_bytes,
+            ..Options::default()
+        },
     }
+}
+
+fn open_store(
+    config: &Config,
+    data_dir: &Path,
+    world: &World,
+) -> Result<(Opened, Directory), StartError> {
+    let (clock, random) = (Arc::clone(&world.clock), &*world.random);
+    let opened = match config.store {
+        StoreKind::Memory => {
+            open::open_memory(clock, random).map(|opened| (opened, Directory::default()))
+        }
+        StoreKind::Sled => {
+            let place = place(config, data_dir);
+            // What is shown by --dev is made at once, so its store must take changes.
+            let few = if config.dev { u64::MAX } else { FEW_ROWS };
+            open::open_with(&place, clock, random, few)
+        }
+    };
+    opened.map_err(StartError::Open)
 }
 
 /// Saves usage for as long as the node runs, at most once a second.

@@ -23,15 +23,16 @@ pub fn recover_operator(
     file: &Path,
     world: World,
 ) -> Result<NewOperator, StartError> {
-    let opened =
-        open::open(place, Arc::clone(&world.clock), &*world.random).map_err(StartError::Open)?;
+    let opened = open::open(place, Arc::clone(&world.clock), &*world.random, &())
+        .map_err(StartError::Open)?;
     let directory =
         directory::follow::start(opened.store.reader(), Vec::new()).map_err(StartError::Store)?;
+    // Nothing is counted while no server runs.
+    let counted = Arc::new(Usage::new(Arc::clone(&directory), 0));
     let registry = Registry {
         store: opened.store.clone(),
+        usage: Arc::new(Ledger::new(counted, &*world.random)),
         directory,
-        // Nothing is counted while no server runs.
-        usage: Arc::new(Ledger::new(Arc::new(Usage::new(0)), &*world.random)),
         keyring: opened.keyring,
         clock: world.clock,
         random: world.random,
@@ -53,7 +54,7 @@ pub struct KeyNeed {
 
 /// Counts what needs each key.
 pub fn keyring_needs(place: &Place, world: World) -> Result<Vec<KeyNeed>, OpenError> {
-    let opened = open::open(place, world.clock, &*world.random)?;
+    let opened = open::open(place, world.clock, &*world.random, &())?;
     let io_error = |error: StoreError| {
         OpenError::Io(place.data_dir.clone(), io::Error::other(error.to_string()))
     };
@@ -73,7 +74,7 @@ pub fn keyring_needs(place: &Place, world: World) -> Result<Vec<KeyNeed>, OpenEr
 /// Makes a new current key; the old one is retired. The new key's id.
 pub fn rotate_keyring(place: &Place, world: World) -> Result<u32, OpenError> {
     let random = Arc::clone(&world.random);
-    let opened = open::open(place, world.clock, &*random)?;
+    let opened = open::open(place, world.clock, &*random, &())?;
     let path = place.keyring_file();
     let key =
         keyring_file::rotate(&path, &*random).map_err(|error| OpenError::Keyring(path, error))?;

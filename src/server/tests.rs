@@ -338,7 +338,7 @@ async fn a_silent_connection_is_closed() {
     })
     .await;
     let mut silent = TcpStream::connect(running.address).await.unwrap();
-    // hyper may still say its SETTINGS; then the connection ends.
+    // It may still say its SETTINGS; then the connection ends.
     let mut said = Vec::new();
     let _ = silent.read_to_end(&mut said).await;
     running.end().await.unwrap();

@@ -90,6 +90,17 @@ pub enum Expect {
     At(Revision),
 }
 
+impl Expect {
+    /// Whether the row as it is found is the one expected.
+    #[must_use]
+    pub fn holds(self, found: Option<&Row>) -> bool {
+        match self {
+            Self::Absent => found.is_none(),
+            Self::At(revision) => found.is_some_and(|row| row.revision == revision),
+        }
+    }
+}
+
 /// All or nothing: the writes happen, at `revision`, if the back end stands at the revision before and every check holds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Batch {
@@ -172,6 +183,19 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 
     /// A page of rows in key order. A commit is seen whole or not at all within one page, and only once it is durable.
     fn scan(&self, range: Range<'_>) -> Result<Vec<(Key, Row)>, Fault>;
+
+    /// Shows the rows of such a page one by one: for who reads so many that copies would count. Nothing can be committed
+    /// meanwhile, so `see` must be quick.
+    fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        for (name, row) in self.scan(range)? {
+            see(&name, row.revision, &row.bytes);
+        }
+        Ok(())
+    }
 
     /// Commits a batch: all or nothing, and durable when this returns. A failure is sticky: until `reopen` succeeds every
     /// further commit is `Unavailable`, while reads may go on.

@@ -3,16 +3,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::anchor::Anchor;
-use super::backend::{Backend, Batch, CommitError, Fault, Revision};
+use super::backend::{Backend, Batch, CommitError, Fault, Key, Revision};
+use super::changes;
 use super::key;
-use super::record::{Head, LoggedEvent, Record};
-use super::seal;
+use super::record::{Change, Head, Link, LoggedEvent, Record};
+use super::seal::{self, Sum};
 use super::view::{Rows, Source, View};
 use super::{Condition, StoreError};
 use crate::clock::Clock;
@@ -27,7 +29,7 @@ const TRIES: usize = 16;
 /// How far behind the store the anchor may be, and how often a failed back end is asked to come back.
 const ANCHOR_LAG: Duration = Duration::from_millis(500);
 /// Events of one commit, at the most: what a sequence number has room for.
-const EVENTS: u64 = 1 << 16;
+pub(super) const EVENTS: u64 = 1 << 16;
 
 /// The last sequence number that an event of a commit can have.
 #[must_use]
@@ -51,6 +53,8 @@ pub(super) struct Committer {
     pub(super) head: Head,
     pub(super) anchor: Option<Anchor>,
     pub(super) condition: watch::Sender<Condition>,
+    /// Every row has been verified: until then nothing is written.
+    pub(super) verified: Arc<AtomicBool>,
 }
 
 impl Committer {
@@ -97,7 +101,7 @@ impl Committer {
             if rows.written.is_empty() {
                 return Ok(self.head.revision);
             }
-            let (batch, head) = self.batch(rows, head)?;
+            let (batch, head) = self.batch(rows, head);
             match self.backend.commit(&batch) {
                 Ok(()) => {
                     self.head = head;
@@ -138,9 +142,9 @@ impl Committer {
             let events = if keep { view.keep() } else { Vec::new() };
             for event in events {
                 let line = self.chained(&mut head, place, event, now);
-                let name = key::event(line.sequence);
-                rows.stored(&name, source)?;
-                rows.written.insert(name, Some(line.encode()));
+                // The sequence has the revision in it: there is no such row, and no need to look.
+                rows.written
+                    .insert(key::event(line.sequence), Some(line.encode()));
                 place += 1;
             }
         }
@@ -173,40 +177,63 @@ impl Committer {
     }
 
     /// The group's rows, sealed, with the head row that counts them.
-    fn batch(&self, mut rows: Rows, mut head: Head) -> Result<(Batch, Head), StoreError> {
-        let source = Source {
-            backend: &*self.backend,
-            keyring: &self.keyring,
-        };
+    fn batch(&self, mut rows: Rows, mut head: Head) -> (Batch, Head) {
         let revision = head.revision;
         let written = std::mem::take(&mut rows.written);
-        let mut writes = Vec::with_capacity(written.len() + 1);
+        let mut writes = Vec::with_capacity(written.len() + 2);
+        let mut changed = Vec::new();
         for (name, payload) in written {
-            if let Some(mac) = rows.stored(&name, source)?.mac {
+            if let Some(mac) = rows.mac(&name) {
                 head.sum = head.sum.minus(mac);
                 head.rows -= 1;
             }
-            let bytes = payload.map(|payload| {
-                let (bytes, mac) = seal::seal(&self.keyring, &name, revision, &payload);
-                head.sum = head.sum.plus(mac);
-                head.rows += 1;
-                bytes.into()
-            });
-            writes.push((name, bytes));
+            let sealed = payload.map(|payload| self.sealed(&name, &payload, &mut head));
+            if changes::decides(&name) {
+                changed.push((name.clone(), sealed.as_ref().map(|(_, mac)| *mac)));
+            }
+            writes.push((name, sealed.map(|(bytes, _)| bytes)));
+        }
+        // Without an anchor nothing is kept outside the store, an image neither. As with events, there is no such row yet.
+        if self.anchor.is_some() {
+            for (part, change) in changes::parts(changed).into_iter().enumerate() {
+                let name = key::change(changes::sequence(revision, part));
+                writes.push(self.linked(name, change, part, &mut head));
+            }
         }
         head.keys = super::verify::key_checks(&head.keys, &self.keyring);
         let (bytes, _) = seal::seal(&self.keyring, key::HEAD, revision, &head.encode());
         writes.push((key::HEAD.into(), Some(bytes.into())));
         writes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok((
-            Batch {
-                revision,
-                checks: rows.checks(),
-                writes,
-                untold: key::UNTOLD,
-            },
-            head,
-        ))
+        let batch = Batch {
+            revision,
+            checks: rows.into_checks(),
+            writes,
+            untold: key::UNTOLD,
+        };
+        (batch, head)
+    }
+
+    /// A row of the head's commit, counted by the head.
+    fn sealed(&self, name: &[u8], payload: &[u8], head: &mut Head) -> (Arc<[u8]>, Sum) {
+        let (bytes, mac) = seal::seal(&self.keyring, name, head.revision, payload);
+        head.sum = head.sum.plus(mac);
+        head.rows += 1;
+        (bytes.into(), mac)
+    }
+
+    /// A part of what the commit changed, as the newest link of the chain of changes.
+    fn linked(
+        &self,
+        name: Key,
+        mut change: Change,
+        part: usize,
+        head: &mut Head,
+    ) -> (Key, Option<Arc<[u8]>>) {
+        change.previous = head.change;
+        let (bytes, mac) = self.sealed(&name, &change.encode(), head);
+        let sequence = changes::sequence(head.revision, part);
+        head.change = Link { sequence, mac };
+        (name, Some(bytes))
     }
 
     /// The head row as it is stored; `None` where nothing was ever committed.
@@ -239,7 +266,7 @@ impl Committer {
     /// Tries to bring a failed back end back. What it then holds must be what was last known, or the commit whose outcome
     /// was in doubt.
     fn heal(&mut self) {
-        if *self.condition.borrow() == Condition::Writable {
+        if *self.condition.borrow() == Condition::Writable || !self.is_verified() {
             return;
         }
         match self.come_back() {
@@ -270,8 +297,14 @@ impl Committer {
         Ok(())
     }
 
+    fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Acquire)
+    }
+
     fn write_anchor(&mut self) {
+        let verified = self.is_verified();
         if let Some(anchor) = &mut self.anchor
+            && verified
             && let Err(error) = anchor.write(&self.keyring, &self.head)
         {
             tracing::error!(%error, "the anchor could not be written");
@@ -317,6 +350,7 @@ mod tests {
                 ..head.unwrap().unwrap()
             },
             anchor: None,
+            verified: Arc::new(true.into()),
             condition: watch::Sender::new(Condition::ReadOnly("a test".into())),
         }
     }

@@ -126,6 +126,13 @@ fn keys(
 ) -> Vec<String> {
     let range = range(prefix, after.map(str::as_bytes), direction, limit);
     let page = store.scan(range).unwrap();
+    let mut shown = Vec::new();
+    let mut see = |name: &[u8], revision, bytes: &[u8]| {
+        let bytes = bytes.into();
+        shown.push((Key::from(name), Row { revision, bytes }));
+    };
+    store.visit(range, &mut see).unwrap();
+    assert_eq!(shown, page);
     let name = |(key, _): (Key, Row)| String::from_utf8(key.to_vec()).unwrap();
     page.into_iter().map(name).collect()
 }

@@ -13,6 +13,9 @@ use crate::domain::time::{Day, Timestamp};
 /// The row that speaks of all others; no family contains it.
 pub const HEAD: &[u8] = b"head";
 
+/// What decisions rest on; the order in which each is read after those that it rests on.
+pub const DECIDING: [&[u8]; 5] = [ACCOUNTS, ROLES, PRINCIPALS, TOKENS, IMPORTS];
+
 // The families that are read as a whole.
 pub const ACCOUNTS: &[u8] = b"account/";
 pub const PRINCIPALS: &[u8] = b"principal/";
@@ -23,6 +26,8 @@ pub const IMPORTS: &[u8] = b"import/";
 pub const EVENTS: &[u8] = b"event/";
 /// Where chains of events begin whose oldest lines were swept.
 pub const CHECKPOINTS: &[u8] = b"checkpoint/";
+/// Which rows of what decisions rest on were changed since an image was made of them.
+pub const CHANGES: &[u8] = b"change/";
 /// Calls leased of each account's day, oldest day first.
 pub const QUOTAS: &[u8] = b"quota/";
 /// Who holds the connections of tokens.
@@ -121,6 +126,12 @@ pub fn event_sequence(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(
         key.strip_prefix(EVENTS)?.try_into().ok()?,
     ))
+}
+
+/// A part of what a commit changed.
+#[must_use]
+pub fn change(sequence: u64) -> Key {
+    join(&[CHANGES, &sequence.to_be_bytes()])
 }
 
 /// The last line of a chain that was swept.
@@ -293,6 +304,7 @@ mod tests {
                 format!("import/acme/{a}"),
             ),
             (event(0x6162), "event/\0\0\0\0\0\0ab".into()),
+            (change(0x6162), "change/\0\0\0\0\0\0ab".into()),
             (checkpoint("c1"), "checkpoint/c1".into()),
             (
                 quota(Day::numbered(0x6162), &account),

@@ -120,16 +120,6 @@ impl State {
         }
     }
 
-    fn holds(&self, key: &[u8], expect: Expect) -> bool {
-        match expect {
-            Expect::Absent => !self.rows.contains_key(key),
-            Expect::At(revision) => self
-                .rows
-                .get(key)
-                .is_some_and(|row| row.revision == revision),
-        }
-    }
-
     fn apply(&mut self, batch: &Batch) {
         for (key, value) in &batch.writes {
             match value {
@@ -176,7 +166,7 @@ impl Backend for MemoryBackend {
         if state.failure.is_some() {
             return Err(failed());
         }
-        let holds = |(key, expect): &(Key, Expect)| state.holds(key, *expect);
+        let holds = |(key, expect): &(Key, Expect)| expect.holds(state.rows.get(key));
         if batch.revision != self.feed.newest().next() || !batch.checks.iter().all(holds) {
             return Err(CommitError::Conflict);
         }

@@ -2,14 +2,16 @@
 //!
 //! A back end (`backend`: the trait; `memory`, `sled`) knows bytes only. What every store needs is built once above it: the
 //! committer that groups changes (`committer`, `view`), the protection of rows (`seal`, `anchor`), the form of records
-//! (`record`, `key`), and opening (`open`) with all checks (`verify`).
+//! (`record`, `key`), and opening (`open`) with all checks (`verify`), or most of them later (`image`, `changes`).
 
 mod anchor;
 pub mod backend;
+mod changes;
 mod committer;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod feed;
+pub mod image;
 pub mod key;
 pub mod memory;
 pub mod open;
@@ -22,6 +24,7 @@ pub mod view;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::{oneshot, watch};
@@ -35,6 +38,7 @@ use seal::Corrupt;
 
 pub use committer::last_sequence;
 pub use reader::{Changed, Changes, Page, Reader, Wanted};
+pub use verify::Intake;
 pub use view::View;
 
 use crate::clock::Clock;
@@ -111,16 +115,21 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Starts the committer over a back end whose rows have been verified.
+    /// Starts the committer over a back end. It takes changes once its rows are `verified`.
     fn start(
         backend: Arc<dyn Backend>,
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
         head: Head,
         anchor: Option<Anchor>,
+        verified: Arc<AtomicBool>,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
-        let (tell_condition, condition) = watch::channel(Condition::Writable);
+        let at_first = match verified.load(Ordering::Acquire) {
+            true => Condition::Writable,
+            false => Condition::ReadOnly("it is still being verified".into()),
+        };
+        let (tell_condition, condition) = watch::channel(at_first);
         let (running, stopped) = watch::channel(());
         let committer = Committer {
             backend: Arc::clone(&backend),
@@ -129,6 +138,7 @@ impl Store {
             head,
             anchor,
             condition: tell_condition,
+            verified,
         };
         std::thread::Builder::new()
             .name("committer".into())
@@ -278,6 +288,8 @@ where
     }
 }
 
+#[cfg(test)]
+mod image_tests;
 #[cfg(test)]
 mod open_tests;
 #[cfg(test)]

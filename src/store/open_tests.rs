@@ -10,18 +10,18 @@ use super::tests::{add, clock, name};
 use crate::keyring::Keyring;
 use crate::random::testing::SeededRandom;
 
-struct Disk {
+pub(super) struct Disk {
     dir: tempfile::TempDir,
 }
 
 impl Disk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place {
             data_dir: self.dir.path().join("data"),
             keyring_file: None,
@@ -29,16 +29,16 @@ impl Disk {
         }
     }
 
-    fn open(&self) -> Result<Opened, OpenError> {
-        open(&self.place(), clock(), &SeededRandom::new(4))
+    pub(super) fn open(&self) -> Result<Opened, OpenError> {
+        open(&self.place(), clock(), &SeededRandom::new(4), &())
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join("data").join(name)
     }
 
     /// Every file with its content.
-    fn files(&self) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+    pub(super) fn files(&self) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut dirs = vec![self.dir.path().to_owned()];
         while let Some(dir) = dirs.pop() {
@@ -66,7 +66,7 @@ impl Disk {
     }
 }
 
-fn close(opened: Opened) {
+pub(super) fn close(opened: Opened) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

@@ -1,17 +1,22 @@
 //! Reading the store: one record, a page of them, or every commit as it happens. Calls may block.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreError;
 use super::backend::{Backend, Direction, Follow, Gone, Key, Range, Revision, Row};
+use super::image::{self, ReadModel};
 use super::key;
-use super::record::Record;
+use super::record::{Head, Record};
 use super::seal::{self, Corrupt};
+use super::verify;
 use crate::domain::secret::KeyId;
 use crate::domain::token::Token;
 use crate::keyring::Keyring;
+use crate::random::Random;
 
 /// Rows read at a time where all are wanted.
 const READ_AT_A_TIME: usize = 1_000;
@@ -83,6 +88,24 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+
+    /// The head row; `None` where nothing was ever committed.
+    pub fn head(&self) -> Result<Option<Head>, StoreError> {
+        let row = self.backend.get(key::HEAD)?;
+        Ok(verify::read_head(&self.keyring, row.as_ref())?)
+    }
+
+    /// Writes an image of a read model, as it stands or changes meanwhile; how many bytes that took. The model has reached `begun`,
+    /// and follows this store.
+    pub fn write_image(
+        &self,
+        path: &Path,
+        begun: &Head,
+        model: &dyn ReadModel,
+        random: &dyn Random,
+    ) -> io::Result<u64> {
+        image::write(path, self, begun, model, random)
     }
 
     /// The newest durable revision. Whoever loads rows after asking, and then follows from here, misses nothing.

@@ -67,9 +67,18 @@ pub fn seal(keyring: &Keyring, name: &[u8], revision: Revision, payload: &[u8]) 
 
 /// The payload of a stored row, if it is the one that was written under this name.
 pub fn open<'a>(keyring: &Keyring, name: &[u8], row: &'a Row) -> Result<Opened<'a>, Corrupt> {
+    open_bytes(keyring, name, row.revision, &row.bytes)
+}
+
+/// The same, of a row that is only looked at.
+pub fn open_bytes<'a>(
+    keyring: &Keyring,
+    name: &[u8],
+    revision: Revision,
+    bytes: &'a [u8],
+) -> Result<Opened<'a>, Corrupt> {
     let corrupt = |wrong: &str| Corrupt::new(name, wrong);
-    let (sealed, mac) = row
-        .bytes
+    let (sealed, mac) = bytes
         .split_last_chunk::<MAC>()
         .ok_or_else(|| corrupt("it is too short"))?;
     let (header, payload) = sealed
@@ -90,7 +99,7 @@ pub fn open<'a>(keyring: &Keyring, name: &[u8], row: &'a Row) -> Result<Opened<'
             key_id.0
         ))
     })?;
-    if !bool::from(mac_of(key, name, row.revision, sealed).ct_eq(mac)) {
+    if !bool::from(mac_of(key, name, revision, sealed).ct_eq(mac)) {
         return Err(corrupt("its bytes are not what was written"));
     }
     Ok(Opened {

@@ -27,7 +27,7 @@ pub(super) fn keyring() -> Arc<Keyring> {
 
 pub(super) fn over(backend: &Arc<MemoryBackend>) -> Result<Store, OpenError> {
     let backend: Arc<dyn Backend> = Arc::clone(backend) as _;
-    open_backend(backend, keyring(), clock(), &SeededRandom::new(1)).map(|opened| opened.store)
+    open_backend(backend, keyring(), clock(), &SeededRandom::new(1), &()).map(|opened| opened.store)
 }
 
 pub(super) fn name(text: &str) -> Key {
@@ -230,7 +230,7 @@ fn a_foreign_keyring_is_refused_by_name() {
     let other = Arc::new(Keyring::generate(&SeededRandom::new(2)));
     let rows = backend.rows();
     let again: Arc<dyn Backend> = Arc::new(MemoryBackend::with_rows(Revision(1), rows));
-    let refused = open_backend(again, other, clock(), &SeededRandom::new(1));
+    let refused = open_backend(again, other, clock(), &SeededRandom::new(1), &());
     assert!(
         matches!(refused, Err(OpenError::KeyringWrong(_, 1))),
         "{refused:?}"

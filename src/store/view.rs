@@ -42,8 +42,8 @@ pub(super) struct Rows {
 #[derive(Debug)]
 pub(super) struct Stored {
     payload: Payload,
-    pub(super) expect: Expect,
-    pub(super) mac: Option<Sum>,
+    expect: Expect,
+    mac: Option<Sum>,
 }
 
 impl<'a> View<'a> {
@@ -134,11 +134,14 @@ impl Rows {
         Ok(&self.read[key])
     }
 
+    /// The MAC of a row that is there already. Whoever writes a row has read it, but for one that cannot be there.
+    pub(super) fn mac(&self, key: &Key) -> Option<Sum> {
+        self.read.get(key)?.mac
+    }
+
     /// What must still be true at the commit.
-    pub(super) fn checks(&self) -> Vec<(Key, Expect)> {
-        self.read
-            .iter()
-            .map(|(key, stored)| (key.clone(), stored.expect))
-            .collect()
+    pub(super) fn into_checks(self) -> Vec<(Key, Expect)> {
+        let expect = |(key, stored): (Key, Stored)| (key, stored.expect);
+        self.read.into_iter().map(expect).collect()
     }
 }

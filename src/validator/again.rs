@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{Identity, Validator};
+use super::identity::Matching;
+use super::{Kept, Matched, Validator};
 use crate::domain::decision::{self, DenyReason, Question, Verdict};
 use crate::domain::id::TokenId;
+use crate::domain::limits;
+use crate::domain::secret::SecretState;
+use crate::domain::time::Timestamp;
+use crate::meter::usage::Used;
 
 impl Validator {
     /// The same rules for a secret that has matched before, by its token and version; its text is not needed again. It counts
@@ -14,34 +19,56 @@ impl Validator {
         token: TokenId,
         version: u32,
         question: &Question<'_>,
-    ) -> Result<Identity, Verdict> {
+    ) -> Result<Matched<'_>, Verdict> {
         let now = self.clock.now();
-        let identity = self.known(token, version).ok_or_else(gone)?;
-        let verdict = decision::judge(&identity.subject(), question, now);
+        let matched = self.known(token, version, now).ok_or_else(gone)?;
+        let verdict = decision::judge(&matched.subject(), question, now);
         match verdict.reason {
-            None => Ok(identity),
+            None => Ok(matched),
             Some(_) => Err(verdict),
         }
     }
 
-    fn known(&self, token: TokenId, version: u32) -> Option<Identity> {
-        let token = self.directory.token(token)?;
-        let slot = token
-            .secrets
-            .iter()
-            .position(|secret| secret.version == version)?;
-        token.secrets[slot].state(self.clock.now())?;
-        let account = self.directory.account(&token.account)?;
-        let member = token
-            .principal
-            .as_ref()
-            .and_then(|id| self.directory.member(&token.account, id));
-        Some(Identity {
-            token,
-            account,
-            member,
-            slot,
-        })
+    /// Whether the same credentials, presented again, leave no mark for as long as nothing changes: their secret is current or
+    /// retiring, and under the current key.
+    #[must_use]
+    pub fn leaves_no_mark(&self, matched: &Matched<'_>, now: Timestamp) -> bool {
+        let (secret, credential) = (matched.secret(), matched.found().credential());
+        let state = credential.secret_state(secret.life, now);
+        let plain = matches!(
+            state,
+            Some(SecretState::Current | SecretState::Retiring { .. })
+        );
+        plain && secret.key == self.keyring.current().id()
+    }
+
+    /// Counts calls of one that was authenticated before, and need not be again.
+    pub fn count_calls(&self, kept: &Kept, calls: u64, now: Timestamp) {
+        let found = self.directory.find(&kept.id());
+        let identity = kept.identity();
+        self.usage.count(&Used {
+            whose: identity.whose(),
+            found: found.as_ref(),
+            version: identity.secret_version,
+            allowed: true,
+            cost: calls,
+            consumer: None,
+            required: None,
+            now,
+        });
+    }
+
+    fn known(&self, token: TokenId, version: u32, now: Timestamp) -> Option<Matched<'_>> {
+        let found = self.directory.find(&token)?;
+        let mut secrets = (0..limits::SECRETS_OF_TOKEN).filter_map(|slot| found.secret(slot));
+        let secret = secrets.find(|secret| secret.version == version)?;
+        secret.life.state(now)?;
+        let matching = Matching {
+            version,
+            key: secret.key,
+            life: secret.life,
+        };
+        Matched::new(found, matching)
     }
 }
 

@@ -13,12 +13,14 @@ use crate::domain::decision::DenyReason::{
 };
 use crate::domain::grant::Permission;
 use crate::domain::id::TokenId;
+use crate::domain::limits;
 use crate::domain::network::Network;
 use crate::domain::token::Access;
 use crate::registry::accounts::PolicyChange;
 use crate::registry::tests::world::*;
 use crate::registry::tokens::{Expiry, NewToken};
 
+mod arrival;
 mod imports;
 
 const UNKNOWN: Option<DenyReason> = Some(DenyReason::Unknown);
@@ -129,7 +131,7 @@ async fn nobody_is_identified_before_the_secret_has_matched() {
             world.validate(&asked(issued.secret.reveal())),
         );
         assert!(miss.identity.is_none() && hit.identity.is_some());
-        let steps = |answer: &Answer| {
+        let steps = |answer: &Answered| {
             answer
                 .steps
                 .iter()
@@ -355,7 +357,7 @@ async fn only_good_tokens_of_the_system_account_are_operators() {
             .validator
             .authenticate(Some(Presented::Text(text)), None);
         outcome
-            .map(|identity| identity.token.id)
+            .map(|matched| matched.identity().id())
             .map_err(|verdict| verdict.reason)
     };
     assert_eq!(

@@ -92,7 +92,7 @@ pub(crate) fn write_until_stopped(dir: &Path) -> ExitCode {
 }
 
 /// Opens the store, and believes it once all of it can be read.
-pub(crate) fn open(dir: &Path) -> Result<SledBackend, String> {
+pub(crate) fn open(dir: &Path) -> Result<Arc<SledBackend>, String> {
     let opening = SledBackend::open(dir, Options::default()).map_err(|error| error.to_string())?;
     rows(opening.store())?;
     Ok(opening.accept())

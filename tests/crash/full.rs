@@ -25,10 +25,10 @@ pub(crate) fn run() -> Result<(), String> {
     let mut refusals = 0;
     for _ in 0..3 {
         for _ in 0..80 {
-            commit(&store)?;
+            commit(&*store)?;
         }
         fill(&filler);
-        while commit(&store).is_ok() {}
+        while commit(&*store).is_ok() {}
         let durable = store.revision();
         refusals += 1;
         for _ in 0..3 {
@@ -50,7 +50,7 @@ pub(crate) fn run() -> Result<(), String> {
                 store.revision()
             ));
         }
-        commit(&store)?;
+        commit(&*store)?;
     }
     let newest = store.revision().0;
     drop(store);

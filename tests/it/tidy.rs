@@ -14,7 +14,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
     ("directory", &["domain", "store"]),
     ("invalidations", &["domain", "store", "directory"]),
     ("marks", &["domain"]),
-    ("meter", &["domain", "clock"]),
+    ("meter", &["domain", "clock", "directory"]),
     (
         "validator",
         &[
@@ -44,6 +44,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
         "api",
         &[
             "domain",
+            "clock",
             "store",
             "directory",
             "invalidations",
@@ -82,7 +83,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
 const NODE_VERBS: [&str; 3] = ["src/cli/dev.rs", "src/cli/node.rs", "src/cli/serve.rs"];
 
 /// Words that stand in these places alone, and why.
-const PLACES: [(&str, &[&str], &str); 13] = [
+const PLACES: [(&str, &[&str], &str); 15] = [
     (
         "sled::",
         &["src/store/sled/", "src/store/open.rs", "src/store/open/"],
@@ -92,6 +93,16 @@ const PLACES: [(&str, &[&str], &str); 13] = [
         "papaya::",
         &["src/directory/", "src/invalidations/", "src/meter/"],
         "how what many read at once is laid out",
+    ),
+    (
+        "hashbrown::",
+        &["src/directory/"],
+        "the layout of what is looked up",
+    ),
+    (
+        "arc_swap::",
+        &["src/directory/tenant.rs"],
+        "what changes while every core reads it",
     ),
     (
         "governor::",

@@ -38,7 +38,7 @@ impl EventWatch {
         caller: Caller,
         request: &proto::WatchEventsRequest,
     ) -> Result<Self, Status> {
-        let watch = desk.watches.open(caller.token.id)?;
+        let watch = desk.watches.open(caller.token.id())?;
         let after = (request.after_sequence > 0).then_some(request.after_sequence);
         let begun = async {
             let filter = convert::watched(request)?;

@@ -36,12 +36,12 @@ impl InvalidationWatch {
         caller: Caller,
         request: &proto::WatchInvalidationsRequest,
     ) -> Result<Self, Status> {
-        let watch = desk.watches.open(caller.token.id)?;
+        let watch = desk.watches.open(caller.token.id())?;
         let at = match request.after_revision {
             0 => desk.history.newest(),
             after => Revision(after),
         };
-        let follower = caller.address.map(|address| (caller.token.id, address));
+        let follower = caller.address.map(|address| (caller.token.id(), address));
         Ok(Self {
             desk: Arc::clone(desk),
             following: follower.map(|follower| desk.streams.follow(follower)),

@@ -1,6 +1,6 @@
 //! A stream that is made as it is read: its source is asked for one message at a time, and only while the reader has room.
 //!
-//! hyper asks a response for more only when the peer's flow control lets it send. Every source has something to say each second, so
+//! A response is asked for more only when the peer's flow control lets it send. Every source has something to say each second, so
 //! a stream that was not asked for longer has a reader that does not read. Nothing is kept for it then but what it is to be told.
 
 use std::fmt;

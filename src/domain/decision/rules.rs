@@ -50,11 +50,11 @@ pub(super) const RULES: [Rule; 9] = [
         reason: DenyReason::Superseded,
         holds: |subject, _, now| {
             !matches!(
-                subject.token.secret_state(subject.secret, now),
+                subject.credential.secret_state(subject.secret, now),
                 None | Some(SecretState::Superseded)
             )
         },
-        tell: |subject, _, now| match subject.token.secret_state(subject.secret, now) {
+        tell: |subject, _, now| match subject.credential.secret_state(subject.secret, now) {
             Some(SecretState::Current) => "the secret is the current one".into(),
             Some(SecretState::Pending) => "the secret is the pending one of a rekey".into(),
             Some(SecretState::Retiring { good_until }) => {
@@ -68,8 +68,8 @@ pub(super) const RULES: [Rule; 9] = [
     Rule {
         name: "expiry",
         reason: DenyReason::Expired,
-        holds: |subject, _, now| subject.token.state(now) != TokenState::Expired,
-        tell: |subject, _, _| match subject.token.expire_time {
+        holds: |subject, _, now| subject.credential.state(now) != TokenState::Expired,
+        tell: |subject, _, _| match subject.credential.expire_time {
             Some(end) => format!("the token ends at {end}").into(),
             None => "the token does not expire".into(),
         },
@@ -77,9 +77,9 @@ pub(super) const RULES: [Rule; 9] = [
     Rule {
         name: "active",
         reason: DenyReason::Inactive,
-        holds: |subject, _, _| !subject.token.inactive,
+        holds: |subject, _, _| !subject.credential.inactive,
         tell: |subject, _, _| {
-            Cow::Borrowed(if subject.token.inactive {
+            Cow::Borrowed(if subject.credential.inactive {
                 "the token is deactivated"
             } else {
                 "the token is active"
@@ -145,11 +145,11 @@ pub(super) const RULES: [Rule; 9] = [
         name: "read_only",
         reason: DenyReason::ReadOnly,
         holds: |subject, question, _| {
-            subject.token.access == Access::Full
+            subject.credential.access == Access::Full
                 || question.required.is_none_or(|required| required.is_read())
         },
         tell: |subject, _, _| {
-            Cow::Borrowed(match subject.token.access {
+            Cow::Borrowed(match subject.credential.access {
                 Access::Full => "the token has full access",
                 Access::ReadOnly => {
                     "the token is read-only: it passes the action read and no other"
@@ -161,12 +161,12 @@ pub(super) const RULES: [Rule; 9] = [
         name: "address",
         reason: DenyReason::AddressNotAllowed,
         holds: |subject, question, _| {
-            let networks = &subject.token.networks;
+            let networks = subject.credential.networks;
             let inside = |address| networks.iter().any(|network| network.contains(address));
             networks.is_empty() || question.client_address.is_some_and(inside)
         },
         tell: |subject, question, _| match (
-            subject.token.networks.is_empty(),
+            subject.credential.networks.is_empty(),
             question.client_address,
         ) {
             (true, _) => "the token may be used from any network".into(),
@@ -182,7 +182,7 @@ pub(super) const RULES: [Rule; 9] = [
 ];
 
 fn permits(subject: &Subject<'_>, required: &Permission<'_>) -> bool {
-    let own = &subject.token.grants;
+    let own = subject.credential.grants;
     match enforced(subject) {
         Some(standing) => {
             (own.is_empty() || own.allow(required)) && standing.grants.allow(required)

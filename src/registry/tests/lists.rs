@@ -99,6 +99,32 @@ async fn a_page_whose_tokens_have_just_gone_does_not_end_the_list() {
 }
 
 #[tokio::test]
+async fn a_page_is_read_no_further_than_it_needs() {
+    let world = World::with_accounts(["acme"]).await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..8 {
+        ids.insert(world.token("acme").await.token.id);
+    }
+    // Whoever reads the last one hears that it is corrupt.
+    let last = *ids.last().unwrap();
+    world.backend.tamper(&key::token(last), Some(b"garbage"));
+    let matching_all = TokenFilter {
+        states: vec![TokenState::Active],
+        ..TokenFilter::default()
+    };
+    for filter in [TokenFilter::default(), matching_all] {
+        let list = |size| {
+            let (filter, page) = (filter.clone(), page(size, ""));
+            world
+                .registry
+                .list_tokens(&world.root, "acme", filter, page)
+        };
+        assert_eq!(list(4).await.unwrap().items.len(), 4);
+        assert!(list(8).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn filters_add_up() {
     let world = World::with_accounts(["acme"]).await;
     world

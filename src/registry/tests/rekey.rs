@@ -73,7 +73,8 @@ async fn no_secret_outlives_the_token() {
     let new = world.rekey(old.token.id, DAY, AtOnce).await.unwrap();
     let texts = [old.secret.reveal(), new.secret.reveal()];
     let answer = world.validate(&ask(Presented::Text(texts[0])));
-    let end = answer.identity.unwrap().secret_good_until(world.now());
+    let kept = answer.identity.unwrap();
+    let end = kept.identity().secret_good_until(world.now());
     assert_eq!(
         end, old.token.expire_time,
         "the earlier of grace and expiry"

@@ -7,7 +7,7 @@ use crate::clock::{Clock as _, ManualClock};
 use crate::directory::follow;
 use crate::domain::account::Policy;
 use crate::domain::budget::Unmetered;
-use crate::domain::decision::DenyReason;
+use crate::domain::decision::{DenyReason, Step, Verdict};
 use crate::domain::id::TokenId;
 use crate::domain::presented::Presented;
 use crate::domain::principal::{Principal, PrincipalState};
@@ -27,7 +27,7 @@ use crate::store::memory::MemoryBackend;
 use crate::store::open::open_backend;
 use crate::store::record::LoggedEvent;
 use crate::store::{Condition, Wanted};
-use crate::validator::{Answer, Ask, Validator};
+use crate::validator::{Ask, Kept, Validator};
 
 /// Consumers that are kept in all.
 pub(crate) const MAX_CONSUMERS: usize = 3_000;
@@ -44,6 +44,13 @@ pub(crate) struct World {
     pub(crate) root: Call,
     seed: u64,
     bounds: Bounds,
+}
+
+/// An answer that holds nothing still.
+pub(crate) struct Answered {
+    pub(crate) verdict: Verdict,
+    pub(crate) identity: Option<Kept>,
+    pub(crate) steps: Vec<Step>,
 }
 
 impl World {
@@ -90,12 +97,18 @@ impl World {
     ) -> Self {
         let build = move || {
             let random = Arc::new(SeededRandom::new(seed));
-            let opened =
-                open_backend(backend.clone(), keyring.clone(), clock.clone(), &*random).unwrap();
+            let opened = open_backend(
+                backend.clone(),
+                keyring.clone(),
+                clock.clone(),
+                &*random,
+                &(),
+            )
+            .unwrap();
             let directory = follow::start(opened.store.reader(), Vec::new()).unwrap();
             let marks = Arc::new(Marks::default());
             let environment = Environment::parse("test").unwrap();
-            let counted = Arc::new(Usage::new(MAX_CONSUMERS));
+            let counted = Arc::new(Usage::new(directory.clone(), MAX_CONSUMERS));
             let validator = Validator::new(
                 directory.clone(),
                 keyring.clone(),
@@ -278,7 +291,7 @@ impl World {
 
     pub(crate) fn call_of(&self, token: &Token) -> Call {
         Call {
-            operator: Operator::of(token),
+            operator: Operator::of(&token.credential()),
             origin: Origin {
                 actor: token.id.to_string(),
                 address: "192.0.2.1".into(),
@@ -287,8 +300,13 @@ impl World {
         }
     }
 
-    pub(crate) fn validate(&self, ask: &Ask<'_>) -> Answer {
-        self.validator.validate(ask, &mut Unmetered).unwrap()
+    pub(crate) fn validate(&self, ask: &Ask<'_>) -> Answered {
+        let answer = self.validator.validate(ask, &mut Unmetered).unwrap();
+        Answered {
+            identity: answer.identity().map(|identity| identity.keep()),
+            verdict: answer.verdict,
+            steps: answer.steps,
+        }
     }
 
     /// The decision on a bare text for a system-wide caller; `None` allows.

@@ -106,6 +106,7 @@ impl Registry {
             Ok(Issued {
                 token,
                 secret: secret.clone(),
+                again: false,
             })
         })
         .await
@@ -186,6 +187,7 @@ pub(super) fn shown_again(
     Ok(Issued {
         token: shown,
         secret,
+        again: true,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::id::TokenId;
+use crate::domain::id::{AccountId, TokenId};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenState};
 use crate::registry::page::{Page, Paged};
@@ -14,6 +14,9 @@ use crate::store::{Reader, StoreError, Wanted, key};
 
 /// Tokens that one page looks at, at the most; the page may then be short.
 const LOOKED_AT: usize = 2_000;
+
+/// A token by its place in the account's index; `None` where it was deleted meanwhile, or is not wanted.
+type Row = (Key, Option<Token>);
 
 /// Which tokens are wanted: all conditions hold; empty ones always do.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,10 +46,6 @@ impl TokenFilter {
                 .iter()
                 .all(|(key, value)| token.labels.get(key) == Some(value))
     }
-
-    fn wants_all(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Registry {
@@ -61,24 +60,12 @@ impl Registry {
         self.get_account(call, account.as_str()).await?;
         let scope = &call.operator.scope;
         let after = page.after(&self.keyring, scope)?;
-        let limit = if filter.wants_all() {
-            page.size
-        } else {
-            LOOKED_AT
-        };
-        let wanted = Wanted {
-            prefix: key::account_tokens(&account),
-            after,
-            direction: Direction::Forward,
-            limit,
-        };
-        let mut rows = self.store.read(move |reader| read(reader, &wanted)).await?;
-        if let Some(since) = filter.unused_since {
-            self.drop_used(&mut rows, since).await?;
-        }
         let now = self.clock.now();
         let keep =
             |token: &Option<Token>| token.as_ref().is_some_and(|token| filter.wants(token, now));
+        let look = self.look_through(&account, after, page.size, filter.unused_since, keep);
+        let (rows, ended) = look.await?;
+        let limit = rows.len() + usize::from(ended);
         let Paged { items, next } = self.filtered(&page, scope, rows, limit, keep);
         Ok(Paged {
             items: items.into_iter().flatten().collect(),
@@ -86,12 +73,43 @@ impl Registry {
         })
     }
 
-    /// Leaves the tokens that were made before an instant and not used since.
-    async fn drop_used(
+    /// Tokens enough to fill a page, or as many as one page looks at; and whether the list ends with them.
+    async fn look_through(
         &self,
-        rows: &mut [(Key, Option<Token>)],
-        since: Timestamp,
-    ) -> Result<(), Error> {
+        account: &AccountId,
+        after: Option<Key>,
+        size: usize,
+        unused_since: Option<Timestamp>,
+        keep: impl Fn(&Option<Token>) -> bool,
+    ) -> Result<(Vec<Row>, bool), Error> {
+        let mut rows: Vec<Row> = Vec::new();
+        let (mut kept, mut ended) = (0, false);
+        while kept < size && !ended && rows.len() < LOOKED_AT {
+            // As long as all reads before it: a frequent match costs about a page, a rare one few reads.
+            let limit = size.max(rows.len()).min(LOOKED_AT - rows.len());
+            let wanted = Wanted {
+                prefix: key::account_tokens(account),
+                after: rows
+                    .last()
+                    .map(|(name, _)| name)
+                    .or(after.as_ref())
+                    .cloned(),
+                direction: Direction::Forward,
+                limit,
+            };
+            let mut more = self.store.read(move |reader| read(reader, &wanted)).await?;
+            ended = more.len() < limit;
+            if let Some(since) = unused_since {
+                self.drop_used(&mut more, since).await?;
+            }
+            kept += more.iter().filter(|(_, token)| keep(token)).count();
+            rows.append(&mut more);
+        }
+        Ok((rows, ended))
+    }
+
+    /// Leaves the tokens that were made before an instant and not used since.
+    async fn drop_used(&self, rows: &mut [Row], since: Timestamp) -> Result<(), Error> {
         let ids = rows
             .iter()
             .filter_map(|(_, token)| Some(token.as_ref()?.id));
@@ -107,9 +125,8 @@ impl Registry {
     }
 }
 
-/// The tokens that a page of the account's index points at, by their place in the index; `None` where one was deleted
-/// between the two reads, or is not wanted.
-fn read(reader: &Reader, wanted: &Wanted) -> Result<Vec<(Key, Option<Token>)>, StoreError> {
+/// The tokens that a part of the account's index points at; one may be deleted between the two reads.
+fn read(reader: &Reader, wanted: &Wanted) -> Result<Vec<Row>, StoreError> {
     let index = reader.scan::<Pointer>(wanted)?;
     let read = |(name, pointer): (Key, Result<Pointer, Corrupt>)| {
         let id = TokenId::parse(&pointer?.0)

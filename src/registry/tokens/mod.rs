@@ -29,6 +29,8 @@ use crate::store::{View, key};
 pub struct Issued {
     pub token: Token,
     pub secret: SecretText,
+    /// The answer of a call that was made before; the token may have been used since.
+    pub again: bool,
 }
 
 /// When a token is to end, as the caller says it.

@@ -79,6 +79,7 @@ impl Registry {
             Ok(Issued {
                 token,
                 secret: secret.clone(),
+                again: false,
             })
         })
         .await

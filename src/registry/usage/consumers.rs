@@ -149,7 +149,7 @@ impl UseInHand {
         let mut usage: TokenUsage = pages::value(&page, &name)?.unwrap_or_default();
         // What a fold has in hand may be in the page as well: the later of two times is right all the same.
         for counted in self.unfolded.of(token.id)? {
-            usage.add_secrets(&counted.secrets);
+            usage.add_secrets(counted.secrets);
         }
         let old = token
             .retiring(view.now())

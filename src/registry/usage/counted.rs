@@ -7,20 +7,20 @@ use crate::meter::usage::Counted;
 
 /// Whose it is.
 pub(super) fn token(counted: &Counted) -> TokenId {
-    counted.token.id
+    counted.id
 }
 
 pub(super) fn account(counted: &Counted) -> &AccountId {
-    &counted.token.account
+    &counted.account
 }
 
 /// The use of the token itself, in place of what `usage` is.
 pub(super) fn take(counted: &Counted, usage: &mut TokenUsage) {
     usage.today = Today::default();
-    usage.before = usage.today.add(&counted.days);
+    usage.before = usage.today.add(&counted.days().collect());
     usage.last_used = counted.last_used;
     usage.secrets.clear();
-    usage.secrets.extend_from_slice(&counted.secrets);
+    usage.secrets.extend(counted.secrets());
     usage.exercised.clear();
     usage.add_marks(counted.marks());
     usage.consumers = 0;

@@ -275,8 +275,10 @@ impl Unsaved<'_> {
             .waiting(id)
             .into_iter()
             .chain(counted.held(id, self.unfolded.now));
-        let seen = waiting.flat_map(|counted| counted.consumers);
-        all.extend(seen.map(|(name, seen)| (name.into(), seen)));
+        for counted in waiting {
+            let seen = counted.consumers();
+            all.extend(seen.map(|(name, seen)| (name.to_owned(), *seen)));
+        }
         Ok(all)
     }
 }

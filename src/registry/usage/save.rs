@@ -111,8 +111,9 @@ impl Saving {
             value.clear();
             usage.pack(&mut value);
             rows.push(&mut self.growing, &key::token_name(token), &value);
-            taken += 1 + counted.consumers.len();
-            for (consumer, seen) in &counted.consumers {
+            taken += 1;
+            for (consumer, seen) in counted.consumers() {
+                taken += 1;
                 value.clear();
                 seen.pack(&mut value);
                 rows.push(
@@ -155,7 +156,9 @@ fn by_account(tokens: &[Counted]) -> HashMap<&AccountId, Days> {
     let mut accounts: HashMap<&AccountId, Days> = HashMap::new();
     for counted in tokens {
         let days = accounts.entry(counted::account(counted)).or_default();
-        days.add_all(&counted.days);
+        for (day, counts) in counted.days() {
+            days.add(day, counts);
+        }
     }
     accounts
 }

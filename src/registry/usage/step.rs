@@ -251,11 +251,11 @@ fn add(
 /// Makes room among the exercised grants: of a token that is not known any more they are of no use.
 fn drop_marks(usage: &mut TokenUsage, name: &[u8], directory: &Directory) {
     let token = match key::usage_name(name) {
-        Some(Named::Token(id)) => directory.token(id),
+        Some(Named::Token(id)) => directory.find(&id),
         _ => None,
     };
     match token {
-        Some(token) => usage.keep_own_marks(&token.grants),
+        Some(token) => usage.keep_own_marks(&token.profile().grants),
         None => usage.exercised.clear(),
     }
 }

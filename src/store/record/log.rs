@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use super::{Record, bytes32, parse, stored};
+use super::{Link, Record, bytes32, parse, stored};
 use crate::domain::id::AccountId;
 use crate::domain::limits;
 use crate::domain::secret::KeyId;
@@ -203,6 +203,8 @@ pub struct Head {
     /// The clock's floor at the last commit.
     pub floor: Timestamp,
     pub chain: ChainEnd,
+    /// The newest change of what decisions rest on.
+    pub change: Link,
     /// Every key that rows may need.
     pub keys: Vec<KeyCheck>,
 }
@@ -235,6 +237,7 @@ impl Record for Head {
             chain_id: self.chain.id.clone(),
             chain_length: self.chain.length,
             chain: self.chain.value.to_vec(),
+            change: self.change.stored(),
             keys: self
                 .keys
                 .iter()
@@ -266,6 +269,7 @@ impl Record for Head {
                 length: stored.chain_length,
                 value: bytes32("the chain's end", &stored.chain)?,
             },
+            change: Link::read(stored.change.as_ref())?,
             keys: stored
                 .keys
                 .iter()

@@ -2,6 +2,7 @@
 //!
 //! A row that decodes to what the domain would refuse is corrupt; nothing is guessed.
 
+mod change;
 mod directory;
 pub mod log;
 mod notice;
@@ -12,6 +13,7 @@ mod usage;
 
 use prost::Message;
 
+pub use change::{Change, ImageFooter, Link};
 pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 pub use slots::{Holder, Node, Slots};
 pub use usage::{UsageFold, UsageLog, UsagePage};

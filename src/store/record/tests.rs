@@ -52,6 +52,9 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("usage-fold.bin", &usage_fold());
     reads("consumer.bin", &consumer());
     reads("head.bin", &head());
+    reads("head-after-a-change.bin", &head_after_a_change());
+    reads("change.bin", &change());
+    reads("image-footer.bin", &image_footer());
 }
 
 #[test]
@@ -104,6 +107,9 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("usage-fold.bin", usage_fold().encode()),
         ("consumer.bin", consumer().encode()),
         ("head.bin", head().encode()),
+        ("head-after-a-change.bin", head_after_a_change().encode()),
+        ("change.bin", change().encode()),
+        ("image-footer.bin", image_footer().encode()),
     ]
 }
 
@@ -206,6 +212,7 @@ proptest! {
         let _ = (UsageLog::decode(&bytes), UsagePage::decode(&bytes), UsageFold::decode(&bytes));
         let _ = (Consumer::decode(&bytes), Consumer::unpacked(&bytes));
         let _ = (TokenUsage::unpacked(&bytes), Days::unpacked(&bytes), packed::check(&bytes));
+        let _ = (Change::decode(&bytes), ImageFooter::decode(&bytes));
         let _ = crate::domain::notice::Told::decode(&bytes);
     }
 }

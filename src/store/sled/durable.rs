@@ -43,38 +43,70 @@ pub(super) fn forget_cached(file: &File) {
 extern "C" fn sync_file_range(file: c_int, _offset: i64, _bytes: i64, _flags: c_uint) -> c_int {
     SYNCS.fetch_add(1, Ordering::SeqCst);
     #[cfg(test)]
-    let file = if tests::must_fail(file) { -1 } else { file };
+    let file = tests::met(file);
     // SAFETY: no memory is passed; a descriptor that is not open is answered with an error, which the caller handles.
     unsafe { libc::fdatasync(file) }
 }
 
 #[cfg(test)]
-pub(super) use tests::fail_next_sync;
+pub(super) use tests::{fail_next_sync, hold_next_sync};
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Barrier, Mutex};
 
     use super::*;
 
-    static FAILING: Mutex<Vec<c_int>> = Mutex::new(Vec::new());
+    /// What is to happen to the next sync of a file.
+    enum Trap {
+        Fail,
+        /// It meets somebody at the barrier twice: as it begins, and to go on.
+        Hold(Arc<Barrier>),
+    }
+
+    static TRAPS: Mutex<Vec<(c_int, Trap)>> = Mutex::new(Vec::new());
 
     /// Lets the next sync of the file that this process has open at `path` fail.
     pub(in crate::store) fn fail_next_sync(path: &Path) {
-        for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
-            let link = entry.unwrap().path();
-            if std::fs::read_link(&link).is_ok_and(|target| target == path) {
-                let descriptor = link.file_name().unwrap().to_str().unwrap().parse().unwrap();
-                FAILING.lock().unwrap().push(descriptor);
-            }
+        for file in descriptors(path) {
+            TRAPS.lock().unwrap().push((file, Trap::Fail));
         }
     }
 
-    pub(super) fn must_fail(file: c_int) -> bool {
-        let mut failing = FAILING.lock().unwrap();
-        let place = failing.iter().position(|descriptor| *descriptor == file);
-        place.map(|place| failing.swap_remove(place)).is_some()
+    /// The next sync of that file waits at the barrier as it begins, and once more before it goes on.
+    pub(in crate::store) fn hold_next_sync(path: &Path) -> Arc<Barrier> {
+        let barrier = Arc::new(Barrier::new(2));
+        for file in descriptors(path) {
+            let trap = Trap::Hold(Arc::clone(&barrier));
+            TRAPS.lock().unwrap().push((file, trap));
+        }
+        barrier
+    }
+
+    fn descriptors(path: &Path) -> Vec<c_int> {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap();
+        let links = links.map(|entry| entry.unwrap().path());
+        let open = links.filter(|link| std::fs::read_link(link).is_ok_and(|to| to == path));
+        open.map(|link| link.file_name().unwrap().to_str().unwrap().parse().unwrap())
+            .collect()
+    }
+
+    /// The descriptor to sync in place of one that may be trapped.
+    pub(super) fn met(file: c_int) -> c_int {
+        let mut traps = TRAPS.lock().unwrap();
+        let place = traps.iter().position(|(trapped, _)| *trapped == file);
+        let trap = place.map(|place| traps.swap_remove(place).1);
+        drop(traps);
+        match trap {
+            None => file,
+            Some(Trap::Fail) => -1,
+            Some(Trap::Hold(barrier)) => {
+                barrier.wait();
+                barrier.wait();
+                file
+            }
+        }
     }
 
     #[test]

@@ -9,9 +9,7 @@ use std::path::Path;
 
 use super::durable;
 use super::quiet::{open_quietly, quietly};
-use crate::store::backend::{
-    Batch, Direction, Expect, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row,
-};
+use crate::store::backend::{Batch, Direction, Fault, Key, MAX_VALUE_BYTES, Range, Revision, Row};
 
 /// sled writes whole leaves of its tree. One that is larger than a quarter of a segment would go to a file of its own that
 /// is never synced, so a segment must hold four leaves full of the largest rows.
@@ -93,12 +91,27 @@ impl Handle {
         Ok(page)
     }
 
-    pub(super) fn holds(&self, key: &[u8], expect: Expect) -> Result<bool, Fault> {
-        let found = self.get(key)?.map(|row| row.revision);
-        Ok(match expect {
-            Expect::Absent => found.is_none(),
-            Expect::At(revision) => found == Some(revision),
-        })
+    /// Shows the rows of a page without copying them.
+    pub(super) fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        let Some((from, to)) = range.bounds() else {
+            return Ok(());
+        };
+        let to = to.as_ref().map(AsRef::as_ref);
+        self.ask(|db| {
+            let ours = |found: &sled::Result<(sled::IVec, sled::IVec)>| match found {
+                Ok((key, _)) => key != REVISION_ROW,
+                Err(_) => true,
+            };
+            let rows = db.range::<&[u8], (Bound<&[u8]>, Bound<&[u8]>)>((from, to));
+            match range.direction {
+                Direction::Forward => show(rows.filter(ours).take(range.limit), see),
+                Direction::Backward => show(rows.rev().filter(ours).take(range.limit), see),
+            }
+        })?
     }
 
     /// Writes a batch and the store's new revision, and makes them durable. After an error all of it may be there or none.
@@ -112,6 +125,18 @@ impl Handle {
         }
         writes.insert(REVISION_ROW, encode(batch.revision, b""));
         self.sync_after(|db| db.apply_batch(writes))
+    }
+
+    #[cfg(test)]
+    pub(super) fn tamper(&self, name: &[u8], row: Option<&Row>) {
+        let write = |db: &sled::Db| {
+            match row {
+                Some(row) => db.insert(name, encode(row.revision, &row.bytes))?,
+                None => db.remove(name)?,
+            };
+            db.flush()
+        };
+        self.ask(write).unwrap();
     }
 
     fn sync_after(&self, change: impl FnOnce(&sled::Db) -> sled::Result<()>) -> Result<(), Fault> {
@@ -143,7 +168,7 @@ impl Drop for Handle {
     }
 }
 
-/// Rows as they were before a batch that failed on its way to the disk; `None` where there was none.
+/// Rows as they were before a batch that is not durable; `None` where there was none.
 pub(super) type Instead = BTreeMap<Key, Option<Row>>;
 
 /// What an error of sled's means for who wanted to read or to write.
@@ -183,16 +208,34 @@ fn page(rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>) -> s
     Ok(Ok(page))
 }
 
+fn show(
+    rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+    see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+) -> sled::Result<Result<(), Fault>> {
+    for row in rows {
+        let (key, value) = row?;
+        match split(&value) {
+            Ok((revision, bytes)) => see(&key, revision, bytes),
+            Err(fault) => return Ok(Err(fault)),
+        }
+    }
+    Ok(Ok(()))
+}
+
 fn encode(revision: Revision, bytes: &[u8]) -> Vec<u8> {
     [&revision.0.to_be_bytes(), bytes].concat()
 }
 
 fn decode(value: &[u8]) -> Result<Row, Fault> {
+    split(value).map(|(revision, bytes)| Row {
+        revision,
+        bytes: bytes.into(),
+    })
+}
+
+fn split(value: &[u8]) -> Result<(Revision, &[u8]), Fault> {
     let (revision, bytes) = value
         .split_first_chunk::<REVISION_BYTES>()
         .ok_or_else(|| Fault::Corrupt("a row is shorter than its revision".into()))?;
-    Ok(Row {
-        revision: Revision(u64::from_be_bytes(*revision)),
-        bytes: bytes.into(),
-    })
+    Ok((Revision(u64::from_be_bytes(*revision)), bytes))
 }

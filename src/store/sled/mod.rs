@@ -1,8 +1,8 @@
 //! The back end for one machine: sled, made durable and safe to open.
 //!
 //! `durable` makes its syncs real, `handle` speaks to sled, `open`, `aside` and `error` see to it that a store is good, or
-//! refused and left as it was; `quiet` catches panics. Here is what a back end promises: batches are checked and written
-//! under one lock, so that readers see durable commits only; a failed write is remembered until the store was opened again.
+//! refused and left as it was; `quiet` catches panics. Here is what a back end promises: readers see durable commits only,
+//! and do not wait while one is written; a failed write is remembered until the store was opened again.
 
 mod aside;
 #[cfg(test)]
@@ -16,7 +16,7 @@ mod quiet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use error::{Left, OpenError};
 pub use open::{Opening, Options};
@@ -30,10 +30,12 @@ use super::feed::Feed;
 pub struct SledBackend {
     dir: PathBuf,
     options: Options,
+    /// Held by whoever writes or opens again. `state` is locked for moments only, so that readers never wait for a disk.
+    writing: Mutex<()>,
     state: RwLock<State>,
     feed: Feed,
-    /// Held as long as the store is open: nobody else may have it.
-    lock: File,
+    /// Held as long as anybody has the store: nobody else may open it.
+    _lock: File,
 }
 
 impl SledBackend {
@@ -46,9 +48,10 @@ impl SledBackend {
         Self {
             dir: dir.to_owned(),
             options,
+            writing: Mutex::new(()),
             state: RwLock::new(State::of(handle)),
             feed: Feed::new(revision),
-            lock,
+            _lock: lock,
         }
     }
 
@@ -59,6 +62,33 @@ impl SledBackend {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of the files, for good.
+    fn close(&self) {
+        let mut state = self.write();
+        state.handle = None;
+        state.closed = true;
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the batch if its checks hold, tells the followers, and says whether it did.
+    fn put(&self, batch: &Batch) -> Result<bool, Fault> {
+        let Some(before) = self.read().before(batch)? else {
+            return Ok(false);
+        };
+        self.write().instead = before;
+        self.read().handle()?.write(batch)?;
+        // Whoever sees the new rows can follow from their revision: both come under one lock.
+        let mut state = self.write();
+        let before = std::mem::take(&mut state.instead);
+        self.feed.push(batch.told());
+        drop(state);
+        drop(before);
+        Ok(true)
     }
 
     /// Whether the disk takes writes again: tried before the old handle, which can still be read, is given up.
@@ -82,7 +112,9 @@ struct State {
     handle: Option<Handle>,
     /// Why the last write failed; no other is tried until the store was opened again.
     failure: Option<Fault>,
-    /// What the last write changes, as it was before: what readers see as long as it is not durable.
+    /// It was refused, and is not opened again.
+    closed: bool,
+    /// What a write changes that is not durable, as it was before: what readers see instead.
     instead: Instead,
 }
 
@@ -91,6 +123,7 @@ impl State {
         Self {
             handle: Some(handle),
             failure: None,
+            closed: false,
             instead: Instead::new(),
         }
     }
@@ -100,24 +133,23 @@ impl State {
         self.handle.as_ref().ok_or_else(closed)
     }
 
-    /// The rows that a batch is about to change.
-    fn before(&self, batch: &Batch) -> Result<Instead, Fault> {
+    /// The rows that a batch reads and changes, as they are; `None` where a check does not hold.
+    fn before(&self, batch: &Batch) -> Result<Option<Instead>, Fault> {
         let handle = self.handle()?;
-        let row = |(key, _): &(Key, _)| Ok((key.clone(), handle.get(key)?));
-        batch.writes.iter().map(row).collect()
-    }
-
-    /// Writes the batch if its checks hold, and says whether they did.
-    fn commit(&mut self, batch: &Batch) -> Result<bool, Fault> {
+        let mut rows = Instead::new();
         for (key, expect) in &batch.checks {
-            if !self.handle()?.holds(key, *expect)? {
-                return Ok(false);
+            let row = handle.get(key)?;
+            if !expect.holds(row.as_ref()) {
+                return Ok(None);
+            }
+            rows.insert(key.clone(), row);
+        }
+        for (key, _) in &batch.writes {
+            if !rows.contains_key(key) {
+                rows.insert(key.clone(), handle.get(key)?);
             }
         }
-        self.instead = self.before(batch)?;
-        self.handle()?.write(batch)?;
-        self.instead.clear();
-        Ok(true)
+        Ok(Some(rows))
     }
 }
 
@@ -135,25 +167,38 @@ impl Backend for SledBackend {
         state.handle()?.scan(range, &state.instead)
     }
 
+    fn visit(
+        &self,
+        range: Range<'_>,
+        see: &mut dyn FnMut(&[u8], Revision, &[u8]),
+    ) -> Result<(), Fault> {
+        let state = self.read();
+        if state.instead.is_empty() {
+            return state.handle()?.visit(range, see);
+        }
+        for (name, row) in state.handle()?.scan(range, &state.instead)? {
+            see(&name, row.revision, &row.bytes);
+        }
+        Ok(())
+    }
+
     fn commit(&self, batch: &Batch) -> Result<(), CommitError> {
         batch.check_sizes()?;
-        let mut state = self.write();
-        if let Some(fault) = &state.failure {
+        let _alone = self.alone();
+        if let Some(fault) = &self.read().failure {
             return Err(CommitError::Unavailable(fault.clone()));
         }
         if batch.revision != self.feed.newest().next() {
             return Err(CommitError::Conflict);
         }
-        match state.commit(batch) {
-            Ok(true) => {}
-            Ok(false) => return Err(CommitError::Conflict),
+        match self.put(batch) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CommitError::Conflict),
             Err(fault) => {
-                state.failure = Some(fault.clone());
-                return Err(CommitError::Unavailable(fault));
+                self.write().failure = Some(fault.clone());
+                Err(CommitError::Unavailable(fault))
             }
         }
-        self.feed.push(batch.told());
-        Ok(())
     }
 
     fn revision(&self) -> Revision {
@@ -165,9 +210,13 @@ impl Backend for SledBackend {
     }
 
     fn reopen(&self) -> Result<(), Fault> {
+        let _alone = self.alone();
         let mut state = self.write();
         if state.handle.is_some() && state.failure.is_none() {
             return Ok(());
+        }
+        if state.closed {
+            return Err(Fault::Away("it was refused".into()));
         }
         self.probe_disk()
             .map_err(|error| Fault::Away(error.to_string()))?;
@@ -187,6 +236,15 @@ impl Backend for SledBackend {
     }
 }
 
+/// For tests: changes or removes a row of a closed store behind everybody's back.
+#[cfg(test)]
+pub(super) fn tamper(dir: &Path, name: &[u8], row: Option<&Row>) {
+    Handle::open(dir, 16 << 20)
+        .unwrap()
+        .unwrap()
+        .tamper(name, row);
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -203,11 +261,9 @@ mod tests {
     fn fresh() -> Fresh {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
-        let store = Arc::new(
-            SledBackend::open(&path, Options::default())
-                .unwrap()
-                .accept(),
-        );
+        let store = SledBackend::open(&path, Options::default())
+            .unwrap()
+            .accept();
         Fresh {
             store,
             fail_next_commit: Box::new(move || durable::fail_next_sync(&path.join("db"))),
@@ -227,6 +283,40 @@ mod tests {
         let fresh = fresh();
         crate::store::conformance::many_of_the_largest_rows_are_kept(&fresh);
         assert_eq!(blobs(&fresh._dir.as_ref().unwrap().path().join("store")), 0);
+    }
+
+    #[test]
+    fn readers_go_on_while_a_commit_is_synced_and_see_what_was_durable_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledBackend::open(dir.path(), Options::default())
+            .unwrap()
+            .accept();
+        let batch = |revision, value: &[u8]| Batch {
+            revision: Revision(revision),
+            checks: vec![],
+            writes: vec![(Key::from(*b"k"), Some(value.into()))],
+            ..Batch::default()
+        };
+        let read = || store.get(b"k").unwrap().unwrap().bytes;
+        store.commit(&batch(1, b"old")).unwrap();
+        let sync = durable::hold_next_sync(&dir.path().join("db"));
+        std::thread::scope(|threads| {
+            let committed = threads.spawn(|| store.commit(&batch(2, b"new")).unwrap());
+            sync.wait();
+            let range = Range {
+                prefix: b"",
+                after: None,
+                direction: Direction::Forward,
+                limit: 9,
+            };
+            let row = store.scan(range).unwrap().remove(0).1;
+            let meanwhile = (read(), row.bytes, store.revision());
+            sync.wait();
+            committed.join().unwrap();
+            let old: Arc<[u8]> = Arc::from(*b"old");
+            assert_eq!(meanwhile, (old.clone(), old, Revision(1)));
+        });
+        assert_eq!((&*read(), store.revision()), (&b"new"[..], Revision(2)));
     }
 
     type Asked = (Vec<u8>, Option<Vec<u8>>, bool, usize);

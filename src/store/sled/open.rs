@@ -9,6 +9,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,11 +40,11 @@ impl Default for Options {
 }
 
 /// A store that sled has opened and that the layer above has yet to believe. It may be read, not written. Unless it is
-/// accepted its directory becomes what it was before.
+/// accepted its directory becomes what it was before, whoever else may still have it.
 #[derive(Debug)]
 pub struct Opening {
     /// `None` only when it is given away.
-    store: Option<SledBackend>,
+    store: Option<Arc<SledBackend>>,
     aside: Option<Aside>,
     dir: PathBuf,
 }
@@ -51,7 +52,7 @@ pub struct Opening {
 impl Opening {
     /// The store, to be looked at.
     #[must_use]
-    pub fn store(&self) -> &SledBackend {
+    pub fn store(&self) -> &Arc<SledBackend> {
         self.store
             .as_ref()
             .expect("given away only with the opening")
@@ -59,7 +60,7 @@ impl Opening {
 
     /// The store is good: the way back is given up.
     #[must_use]
-    pub fn accept(mut self) -> SledBackend {
+    pub fn accept(mut self) -> Arc<SledBackend> {
         self.store.take().expect("given away only with the opening")
     }
 
@@ -70,12 +71,12 @@ impl Opening {
     }
 
     fn close(&mut self) -> Left {
-        let Some(SledBackend { lock, state, .. }) = self.store.take() else {
+        let Some(store) = self.store.take() else {
             return Left::AsItWas;
         };
-        drop(state);
+        store.close();
         let left = put_back(&self.dir, self.aside.take());
-        drop(lock);
+        drop(store);
         left
     }
 }
@@ -104,7 +105,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<Opening, OpenError> {
         .and_then(|()| open_checked(dir, options));
     match opened {
         Ok((handle, revision)) => Ok(Opening {
-            store: Some(SledBackend::new(dir, options, lock, handle, revision)),
+            store: Some(Arc::new(SledBackend::new(
+                dir, options, lock, handle, revision,
+            ))),
             aside,
             dir: dir.to_owned(),
         }),

@@ -20,7 +20,7 @@ async fn an_imported_text_is_found_in_its_account_alone() {
         let answer = world.validate(&asked);
         answer
             .identity
-            .map(|identity| identity.token.id)
+            .map(|kept| kept.id())
             .ok_or(answer.verdict.reason)
     };
     let bearer = "Bearer legacy-key".to_owned();

@@ -13,7 +13,7 @@ use crate::domain::id::{AccountId, BASE62, TokenId};
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Token;
-use crate::meter::usage::Used;
+use crate::meter::usage::{Used, Whose};
 use crate::registry::tests::world::World;
 
 /// A token that was never made: usage asks for no more than its id. Ids lie all over.
@@ -54,7 +54,12 @@ fn count(world: &World, token: &Arc<Token>, version: u32, cost: u64, consumer: &
         action: None,
     };
     world.registry.usage.counted.count(&Used {
-        token,
+        whose: Whose {
+            id: token.id,
+            account: &token.account,
+            grants: &token.grants,
+        },
+        found: None,
         version,
         allowed: true,
         cost,

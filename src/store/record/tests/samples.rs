@@ -19,8 +19,8 @@ use crate::store::backend::Revision;
 use crate::store::record::log::ChainEnd;
 use crate::store::record::packed::{self, Packed};
 use crate::store::record::{
-    Checkpoint, Head, Holder, KeyCheck, LoggedEvent, Node, Replay, Slots, UsageFold, UsageLog,
-    UsagePage,
+    Change, Checkpoint, Head, Holder, ImageFooter, KeyCheck, Link, LoggedEvent, Node, Replay,
+    Slots, UsageFold, UsageLog, UsagePage,
 };
 use crate::store::seal::Sum;
 
@@ -369,7 +369,49 @@ pub(super) fn head() -> Head {
             length: 5,
             value: [3; 32],
         },
+        change: Link::default(),
         keys: vec![check(2), check(1)],
+    }
+}
+
+pub(super) fn head_after_a_change() -> Head {
+    Head {
+        change: link(),
+        ..head()
+    }
+}
+
+pub(super) fn change() -> Change {
+    let rows = [
+        ("token/0123456789ABCDEFGHIJKL", Some(Sum([2; 32]))),
+        ("role/acme/reader", None),
+    ];
+    Change {
+        previous: link(),
+        rows: rows.map(|(name, mac)| (name.as_bytes().into(), mac)).into(),
+    }
+}
+
+pub(super) fn image_footer() -> ImageFooter {
+    ImageFooter {
+        form: 1,
+        blocks: 12,
+        leading: 2,
+        from: link(),
+        to: Link {
+            sequence: 8 << 16,
+            mac: Sum([1; 32]),
+        },
+        revision: Revision(7),
+        rows: 12,
+        sum: Sum([5; 32]),
+    }
+}
+
+fn link() -> Link {
+    Link {
+        sequence: 7 << 16,
+        mac: Sum([9; 32]),
     }
 }
 
