@@ -3,9 +3,10 @@
 //!
 //! Adding is the same in any order, so that whoever counts may save when it likes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
-use super::grant::Grants;
+use super::grant::{Grant, Grants};
 use super::limits;
 use super::time::{Day, Timestamp};
 
@@ -29,19 +30,25 @@ pub struct Today {
     pub counts: Counts,
 }
 
-/// What is known of a token's use, but for its history.
+/// What is known of a token's use, but for its history; or what was counted of it since. An account's has days only.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TokenUsage {
     pub today: Today,
+    /// Days that are over and not in the history yet.
+    pub before: Days,
     /// The last ALLOW.
     pub last_used: Option<Timestamp>,
     /// By version, oldest first.
     pub secrets: Vec<SecretUse>,
-    /// The token's own grants that an ALLOW rested on, as they are written.
-    pub exercised: BTreeSet<String>,
+    /// The token's own grants that an ALLOW rested on, in order.
+    pub exercised: Vec<GrantMark>,
     /// How many consumers are kept.
     pub consumers: u64,
 }
+
+/// A grant, as far as it must be known again: a hash of how it is written (FNV-1a, 64 bits). Kept in the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct GrantMark(pub u64);
 
 /// What is known of a secret's use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +61,7 @@ pub struct SecretUse {
 }
 
 /// A service or integration that was seen using a token.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Consumer {
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
@@ -93,6 +100,13 @@ impl Days {
         while self.0.len() > limits::USAGE_DAYS as usize {
             self.0.pop_first();
         }
+    }
+
+    #[must_use]
+    pub fn begins_before(&self, first: Day) -> bool {
+        self.0
+            .first_key_value()
+            .is_some_and(|(day, _)| *day < first)
     }
 
     pub fn forget_before(&mut self, first: Day) {
@@ -156,6 +170,23 @@ impl Today {
 }
 
 impl TokenUsage {
+    /// Takes in what was counted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        if other.before.is_empty() && other.today.day == self.today.day {
+            self.today.counts.add(other.today.counts);
+        } else {
+            let mut counted = other.before.clone();
+            counted.add(other.today.day, other.today.counts);
+            let over = self.today.add(&counted);
+            self.before.add_all(&over);
+            self.before.keep_newest();
+        }
+        self.last_used = self.last_used.max(other.last_used);
+        self.add_secrets(other.secrets.iter().copied());
+        self.add_marks(other.exercised.iter().copied());
+        self.consumers += other.consumers;
+    }
+
     /// Takes in a use of some of the token's secrets.
     pub fn add_secrets(&mut self, used: impl IntoIterator<Item = SecretUse>) {
         for secret in used {
@@ -173,25 +204,58 @@ impl TokenUsage {
         self.secrets.drain(..beyond);
     }
 
-    /// Takes in exercised grants. What is not among the token's grants any more makes room.
-    pub fn add_exercised(&mut self, grants: impl IntoIterator<Item = String>, own: &Grants) {
-        self.exercised.extend(grants);
-        if self.exercised.len() > limits::GRANTS {
-            let own: BTreeSet<String> = own.iter().map(ToString::to_string).collect();
-            self.exercised.retain(|grant| own.contains(grant));
+    /// Takes in exercised grants.
+    pub fn add_marks(&mut self, grants: impl IntoIterator<Item = GrantMark>) {
+        for mark in grants {
+            if let Err(place) = self.exercised.binary_search(&mark) {
+                self.exercised.insert(place, mark);
+            }
         }
+    }
+
+    /// Whether what is not among the token's grants any more must make room.
+    #[must_use]
+    pub fn has_too_many_marks(&self) -> bool {
+        self.exercised.len() > limits::GRANTS
+    }
+
+    /// Drops exercised grants that are not among the token's own.
+    pub fn keep_own_marks(&mut self, own: &Grants) {
+        let own: Vec<GrantMark> = own.iter().map(GrantMark::of).collect();
+        self.exercised.retain(|mark| own.contains(mark));
     }
 
     /// The grants that no ALLOW rested on.
     pub fn unexercised<'a>(&self, own: &'a Grants) -> impl Iterator<Item = String> + use<'a, '_> {
-        let texts = own.iter().map(ToString::to_string);
-        texts.filter(|grant| !self.exercised.contains(grant))
+        let needless = |grant: &&Grant| !self.exercised.contains(&GrantMark::of(*grant));
+        own.iter().filter(needless).map(ToString::to_string)
     }
 
     /// The use of one of the token's secrets, if there was any.
     #[must_use]
     pub fn secret(&self, version: u32) -> Option<&SecretUse> {
         self.secrets.iter().find(|secret| secret.version == version)
+    }
+}
+
+impl GrantMark {
+    #[must_use]
+    pub fn of(grant: &impl fmt::Display) -> Self {
+        let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+        let written = write!(hash, "{grant}");
+        debug_assert!(written.is_ok(), "hashing never fails");
+        Self(hash.0)
+    }
+}
+
+struct Hash(u64);
+
+impl fmt::Write for Hash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        Ok(())
     }
 }
 

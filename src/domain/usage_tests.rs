@@ -79,13 +79,66 @@ fn the_newest_eight_secrets_are_kept() {
 
 #[test]
 fn grants_that_are_the_token_s_no_more_make_room() {
-    let grant = |n: usize| format!("g{n}");
-    let own = Grants::new((64..67).map(|n| super::super::grant::Grant::parse(&grant(n)).unwrap()));
+    let grant = |n: usize| Grant::parse(&format!("g{n}")).unwrap();
+    let mark = |n: usize| GrantMark::of(&grant(n));
+    let own = Grants::new((64..67).map(grant));
     let mut usage = TokenUsage::default();
-    usage.add_exercised((0..64).map(grant), &own);
+    usage.add_marks((0..64).map(mark));
     assert_eq!(usage.exercised.len(), 64);
-    usage.add_exercised([grant(64)], &own);
-    assert_eq!(usage.exercised, [grant(64)].into());
+    assert!(!usage.has_too_many_marks());
+    usage.add_marks([mark(64), mark(64), mark(1)]);
+    assert!(usage.has_too_many_marks());
+    usage.keep_own_marks(&own);
+    assert_eq!(usage.exercised, [mark(64)]);
+    assert_eq!(usage.unexercised(&own).collect::<Vec<_>>(), ["g65", "g66"]);
+}
+
+#[test]
+fn the_mark_of_a_grant_is_frozen_for_it_is_stored() {
+    let table = [
+        ("dispatch", 0x4592_850c_14d1_d82b),
+        ("tables/*:read,write", 0xd6a4_6db2_978e_d4fa),
+    ];
+    for (text, mark) in table {
+        assert_eq!(GrantMark::of(&Grant::parse(text).unwrap()), GrantMark(mark));
+    }
+}
+
+#[test]
+fn what_was_counted_in_many_places_adds_up_in_any_order() {
+    let used = |day: Day, calls_of: u64, version: u32| TokenUsage {
+        today: Today {
+            day,
+            counts: calls(calls_of),
+        },
+        last_used: Some(at(day, i64::from(version))),
+        secrets: vec![SecretUse {
+            version,
+            day,
+            calls: calls_of,
+            last_used: at(day, i64::from(version)),
+        }],
+        exercised: vec![GrantMark(calls_of)],
+        ..TokenUsage::default()
+    };
+    let late = TokenUsage {
+        before: [(MONDAY.before(1), calls(9))].into_iter().collect(),
+        ..used(MONDAY, 3, 2)
+    };
+    let parts = [used(MONDAY, 1, 1), used(MONDAY.next(), 2, 2), late];
+    let sum = |order: [usize; 3]| {
+        let mut sum = TokenUsage::default();
+        order.iter().for_each(|place| sum.add(&parts[*place]));
+        sum
+    };
+    let all = sum([0, 1, 2]);
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(sum(order), all, "{order:?}");
+    }
+    assert_eq!((all.today.day, all.today.counts), (MONDAY.next(), calls(2)));
+    let before = [(MONDAY.before(1), calls(9)), (MONDAY, calls(4))];
+    assert_eq!(all.before, before.into_iter().collect());
+    assert_eq!(all.secret(2).unwrap().calls, 2, "of the later day");
 }
 
 #[test]

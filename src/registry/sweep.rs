@@ -34,7 +34,7 @@ impl Registry {
     async fn sweep_all(&self, walk: &mut Walk) -> Result<(), Error> {
         while self.sweep_replays().await? == STEP {}
         while self.sweep_quotas().await? == leases::SWEPT {}
-        while self.sweep_consumers().await? {}
+        while self.sweep_deleted_tokens().await? {}
         *walk = self.sweep_old_usage(walk.clone()).await?;
         Ok(())
     }

@@ -200,7 +200,7 @@ impl Node {
         served.and(verified.map(|_| ()))
     }
 
-    /// What runs beside the calls: marks are committed, usage saved, what has ended swept, expiring tokens announced, alarms rung,
+    /// What runs beside the calls: marks are committed, usage saved and folded, what has ended swept, expiring tokens announced, alarms rung,
     /// long streams ended with the server, and health told of the store's condition and the clock's.
     fn start_background(&self, background: &mut JoinSet<()>, health: &Health) {
         let (desk, marks) = (Arc::clone(&self.desk), Arc::clone(&self.marks));
@@ -216,6 +216,8 @@ impl Node {
         }
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { save_usage(&desk.registry).await });
+        let desk = Arc::clone(&self.desk);
+        background.spawn(async move { fold_usage(&desk.registry).await });
         let desk = Arc::clone(&self.desk);
         background.spawn(async move { desk.registry.announce().await });
         let (alarms, clock) = (
@@ -332,6 +334,18 @@ async fn save_usage(registry: &Registry) {
             tracing::warn!(%error, "usage cannot be saved; it is counted on, and saved later");
         }
         failing = saved.is_err();
+    }
+}
+
+/// Folds what was saved for as long as the node runs.
+async fn fold_usage(registry: &Registry) {
+    let mut tick = tokio::time::interval(usage::EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(error) = registry.keep_usage_folded().await {
+            tracing::debug!(%error, "usage cannot be folded; it is saved on, and folded later");
+        }
     }
 }
 

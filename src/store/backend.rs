@@ -108,9 +108,21 @@ pub struct Batch {
     pub checks: Vec<(Key, Expect)>,
     /// In key order, each key once; `None` deletes.
     pub writes: Vec<(Key, Option<Arc<[u8]>>)>,
+    /// Rows whose keys begin so are none of the followers' business: the feed may leave them out.
+    pub untold: &'static [&'static [u8]],
 }
 
 impl Batch {
+    /// What followers are told of it.
+    #[must_use]
+    pub fn told(&self) -> Commit {
+        let told = |(key, _): &&(Key, _)| !self.untold.iter().any(|prefix| key.starts_with(prefix));
+        Commit {
+            revision: self.revision,
+            writes: self.writes.iter().filter(told).cloned().collect(),
+        }
+    }
+
     /// Whether every row has a size that back ends take.
     pub fn check_sizes(&self) -> Result<(), CommitError> {
         let fits = |(key, value): &(Key, Option<Arc<[u8]>>)| {
@@ -225,6 +237,22 @@ mod tests {
         for (prefix, end) in table {
             assert_eq!(end_of(prefix).as_deref(), end, "{prefix:?}");
         }
+    }
+
+    #[test]
+    fn followers_are_told_of_all_rows_but_those_of_untold_families() {
+        let write = |key: &[u8]| (Key::from(key), None);
+        let batch = Batch {
+            revision: Revision(7),
+            writes: vec![write(b"a/1"), write(b"b/1"), write(b"b/2"), write(b"c")],
+            untold: &[b"b/"],
+            ..Batch::default()
+        };
+        let told = Commit {
+            revision: Revision(7),
+            writes: vec![write(b"a/1"), write(b"c")],
+        };
+        assert_eq!(batch.told(), told);
     }
 
     #[test]

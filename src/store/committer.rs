@@ -208,6 +208,7 @@ impl Committer {
             revision,
             checks: rows.into_checks(),
             writes,
+            untold: key::UNTOLD,
         };
         (batch, head)
     }

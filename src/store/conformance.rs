@@ -89,6 +89,7 @@ fn commit(
         revision: store.revision().next(),
         checks,
         writes,
+        ..Batch::default()
     })
 }
 

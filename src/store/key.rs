@@ -1,6 +1,10 @@
 //! The key space: which rows there are, and how their keys are spelled. Each family has a readable prefix, so that a key in an
 //! error message says what it is.
 
+mod usage;
+
+pub use usage::*;
+
 use super::backend::Key;
 use crate::domain::id::{AccountId, PrincipalId, RoleId, TokenId};
 use crate::domain::secret::Digest;
@@ -37,12 +41,8 @@ pub const RENOTICES: &[u8] = b"renotice/";
 /// How far the accounts of a store from before there were notices were seen to; empty: all of them.
 pub const NOTICED: &[u8] = b"noticed";
 
-/// The days of tokens, and of accounts, before their newest one.
-pub const USAGE_HISTORIES: &[u8] = b"usage-history/";
-pub const ACCOUNT_USAGE_HISTORIES: &[u8] = b"account-usage-history/";
 pub const CONSUMERS: &[u8] = b"consumer/";
 pub const DELETED_TOKENS: &[u8] = b"deleted-token/";
-pub const USAGE_SAVES: &[u8] = b"usage-save/";
 /// How many consumers there are in all.
 pub const CONSUMER_TALLY: &[u8] = b"consumer-tally";
 
@@ -190,27 +190,6 @@ pub fn replay_end_parts(key: &[u8]) -> Option<(Timestamp, [u8; 32])> {
     ))
 }
 
-/// What is known of a token's use, but for its history.
-#[must_use]
-pub fn usage(token: TokenId) -> Key {
-    join(&[b"usage/", token.as_bytes()])
-}
-
-#[must_use]
-pub fn usage_history(token: TokenId) -> Key {
-    join(&[USAGE_HISTORIES, token.as_bytes()])
-}
-
-#[must_use]
-pub fn account_usage(account: &AccountId) -> Key {
-    join(&[b"account-usage/", account.as_str().as_bytes()])
-}
-
-#[must_use]
-pub fn account_usage_history(account: &AccountId) -> Key {
-    join(&[ACCOUNT_USAGE_HISTORIES, account.as_str().as_bytes()])
-}
-
 /// The consumers of a token, by name.
 #[must_use]
 pub fn consumers(token: TokenId) -> Key {
@@ -235,12 +214,6 @@ pub fn consumer_parts(key: &[u8]) -> Option<(TokenId, &str)> {
 #[must_use]
 pub fn deleted_token(id: TokenId) -> Key {
     join(&[DELETED_TOKENS, id.as_bytes()])
-}
-
-/// The newest save of usage by one process.
-#[must_use]
-pub fn usage_save(saver: &str) -> Key {
-    join(&[USAGE_SAVES, saver.as_bytes()])
 }
 
 /// What was told of a token's expiry.
@@ -344,17 +317,9 @@ mod tests {
                 replay_end(end, &[b'a'; 32]),
                 format!("replay-end/\0\0\0\0\0\0ab{a}"),
             ),
-            (usage(id), format!("usage/{id}")),
-            (usage_history(id), format!("usage-history/{id}")),
-            (account_usage(&account), "account-usage/acme".into()),
-            (
-                account_usage_history(&account),
-                "account-usage-history/acme".into(),
-            ),
             (consumer(id, "a/b c"), format!("consumer/{id}/a/b c")),
             (CONSUMER_TALLY.into(), "consumer-tally".into()),
             (deleted_token(id), format!("deleted-token/{id}")),
-            (usage_save("abc"), "usage-save/abc".into()),
             (notice(id), format!("notice/{id}")),
             (due(end, id), format!("due/\0\0\0\0\0\0ab{id}")),
             (renotice(&account), "renotice/acme".into()),

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::backend::{
-    Backend, Batch, Commit, CommitError, Direction, Expect, Fault, Follow, Key, Range, Revision,
-    Row,
+    Backend, Batch, CommitError, Direction, Expect, Fault, Follow, Key, Range, Revision, Row,
 };
 use super::feed::Feed;
 
@@ -76,7 +75,12 @@ impl MemoryBackend {
 
     /// For tests: the next commit that would succeed fails instead, and so does every one after it until `reopen`.
     pub fn fail_next_commit(&self, aftermath: Aftermath) {
-        self.write().trap = Some(aftermath);
+        self.fail_commit(0, aftermath);
+    }
+
+    /// For tests: the same for a commit that comes after so many others.
+    pub fn fail_commit(&self, others: usize, aftermath: Aftermath) {
+        self.write().trap = Some((others, aftermath));
     }
 
     /// For tests: while `true`, every read, commit and `reopen` fails. Coming back loses nothing.
@@ -97,7 +101,8 @@ impl MemoryBackend {
 struct State {
     rows: BTreeMap<Key, Row>,
     unavailable: bool,
-    trap: Option<Aftermath>,
+    /// After how many more commits one fails.
+    trap: Option<(usize, Aftermath)>,
     failure: Option<Failure>,
 }
 
@@ -165,16 +170,17 @@ impl Backend for MemoryBackend {
         if batch.revision != self.feed.newest().next() || !batch.checks.iter().all(holds) {
             return Err(CommitError::Conflict);
         }
-        if let Some(aftermath) = state.trap.take() {
-            let survivor = (aftermath == Aftermath::Written).then(|| batch.clone());
-            state.failure = Some(Failure { survivor });
-            return Err(failed());
+        if let Some((others, aftermath)) = state.trap.take() {
+            if others > 0 {
+                state.trap = Some((others - 1, aftermath));
+            } else {
+                let survivor = (aftermath == Aftermath::Written).then(|| batch.clone());
+                state.failure = Some(Failure { survivor });
+                return Err(failed());
+            }
         }
         state.apply(batch);
-        self.feed.push(Commit {
-            revision: batch.revision,
-            writes: batch.writes.clone(),
-        });
+        self.feed.push(batch.told());
         Ok(())
     }
 
@@ -228,6 +234,7 @@ mod tests {
             revision: Revision(revision),
             checks: Vec::new(),
             writes: vec![(key.into(), Some((*b"value").into()))],
+            ..Batch::default()
         }
     }
 

@@ -134,5 +134,6 @@ pub(crate) fn batch(revision: Revision) -> Batch {
         revision,
         checks: Vec::new(),
         writes: writes.into_iter().collect(),
+        ..Batch::default()
     }
 }

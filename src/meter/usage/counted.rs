@@ -8,7 +8,7 @@ use crate::domain::grant::{Grants, Permission};
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::limits;
 use crate::domain::time::{Day, Timestamp};
-use crate::domain::usage::{Consumer, Counts, Days, SecretUse};
+use crate::domain::usage::{Consumer, Counts, Days, GrantMark, SecretUse};
 
 /// Where there is no room for one more consumer, this part of the token's goes at once, the least recent: looking for them must not
 /// cost every call.
@@ -82,6 +82,15 @@ impl Counted {
         let before = self.more.iter().flat_map(|more| &more.exercised_before);
         now.map(|(_, grant)| grant.to_string())
             .chain(before.cloned())
+    }
+
+    /// The same, as they are stored.
+    pub fn marks(&self) -> impl Iterator<Item = GrantMark> {
+        let now = self.grants.iter().enumerate();
+        let now = now.filter(|(place, _)| self.exercised & bit(*place) != 0);
+        let before = self.more.iter().flat_map(|more| &more.exercised_before);
+        now.map(|(_, grant)| GrantMark::of(grant))
+            .chain(before.map(GrantMark::of))
     }
 
     /// How many rows a save writes of it.

@@ -9,13 +9,15 @@ use crate::domain::id::TokenId;
 use crate::domain::presented::Presented;
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::Activation::AtOnce;
-use crate::domain::usage::TokenUsage;
+use crate::domain::usage::{Days, TokenUsage};
 use crate::registry::Error;
 use crate::registry::tokens::NewToken;
 use crate::registry::usage::AccountUsagePage;
 use crate::store::backend::Backend as _;
 use crate::store::key;
 use crate::store::memory::Aftermath;
+use crate::store::record::UsagePage;
+use crate::store::record::packed::{Entries, Packed as _};
 use crate::validator::Ask;
 
 impl World {
@@ -30,6 +32,30 @@ impl World {
 
     pub(super) async fn save(&self) {
         assert!(self.registry.save_usage().await.unwrap());
+    }
+
+    pub(super) async fn fold(&self) {
+        self.registry.fold_all_usage().await.unwrap();
+    }
+
+    pub(super) async fn save_and_fold(&self) {
+        self.save().await;
+        self.fold().await;
+    }
+
+    /// How many days the stored history of a token has.
+    fn history(&self, id: TokenId) -> usize {
+        let mut days = 0;
+        let each = |_, page: UsagePage| {
+            let own = Entries::of(&page.entries).filter(|(name, _)| **name == *key::token_name(id));
+            days += own
+                .map(|(_, value)| Days::unpacked(value).unwrap().iter().count())
+                .sum::<usize>();
+            Ok(())
+        };
+        let reader = self.registry.store.reader();
+        reader.each(key::USAGE_HISTORIES, each).unwrap();
+        days
     }
 
     pub(super) async fn usage(&self, id: TokenId) -> TokenUsage {
@@ -63,7 +89,12 @@ async fn what_is_counted_is_read_at_once_and_the_same_after_a_save_and_a_restart
     assert_eq!(unsaved.0.secret(1).unwrap().calls, 3);
     assert_eq!(unsaved.1.calls_today, 3);
     world.save().await;
+    assert_eq!(world.usage(id).await, unsaved.0);
+    let world = world.restarted(&[1]).await;
+    assert_eq!(world.usage(id).await, unsaved.0, "not folded yet");
+    world.fold().await;
     let kept = |mut usage: TokenUsage| {
+        assert_eq!(usage.consumers, 1);
         usage.consumers = 0;
         usage
     };
@@ -157,10 +188,6 @@ async fn a_day_goes_into_the_history_with_the_first_save_of_the_next() {
     let issued = world.token("acme").await;
     let id = issued.token.id;
     let midnight = Day::of(world.now()).next().start();
-    let history = |world: &World| {
-        let rows = world.backend.rows();
-        rows.contains_key(&key::usage_history(id))
-    };
     world
         .clock
         .set(Timestamp::from_millis(midnight.as_millis() - 1));
@@ -170,7 +197,8 @@ async fn a_day_goes_into_the_history_with_the_first_save_of_the_next() {
     world.clock.set(midnight);
     assert_eq!(world.calls_today(id).await, 0, "back at 00:00");
     world.call(issued.secret.reveal(), "");
-    assert!(!history(&world));
+    world.fold().await;
+    assert_eq!(world.history(id), 0);
     let days = async || {
         let page = world.account_usage("acme", 90).await;
         let allowed = |days: &[(Day, crate::domain::usage::Counts)]| -> Vec<u64> {
@@ -182,7 +210,9 @@ async fn a_day_goes_into_the_history_with_the_first_save_of_the_next() {
     };
     assert_eq!(days().await, [2, 1]);
     world.save().await;
-    assert!(history(&world));
+    assert_eq!(days().await, [2, 1]);
+    world.fold().await;
+    assert_eq!(world.history(id), 1);
     assert_eq!(days().await, [2, 1]);
     world.clock.advance(2 * DAY);
     assert_eq!(days().await, [2, 1, 0, 0], "days without use are told");
@@ -195,9 +225,10 @@ async fn ninety_days_are_kept_and_told() {
     let issued = world.token("acme").await;
     for _ in 0..95 {
         world.call(issued.secret.reveal(), "");
-        world.save().await;
+        world.save_and_fold().await;
         world.clock.advance(DAY);
     }
+    assert_eq!(world.history(issued.token.id), 90);
     let page = world.account_usage("acme", 90).await;
     let allowed: u64 = page.days.iter().map(|(_, counts)| counts.allowed).sum();
     assert_eq!((page.days.len(), allowed), (90, 89), "today has none yet");
@@ -208,12 +239,7 @@ async fn ninety_days_are_kept_and_told() {
     for _ in 0..8 {
         walk = world.registry.sweep_old_usage(walk).await.unwrap();
     }
-    assert!(
-        !world
-            .backend
-            .rows()
-            .contains_key(&key::usage_history(issued.token.id))
-    );
+    assert_eq!(world.history(issued.token.id), 0);
 }
 
 #[tokio::test]
@@ -296,7 +322,7 @@ async fn a_deleted_token_s_calls_stay_in_its_account_s() {
     let issued = world.token("acme").await;
     let id = issued.token.id;
     world.call(issued.secret.reveal(), "billing");
-    world.save().await;
+    world.save_and_fold().await;
     world.call(issued.secret.reveal(), "billing");
     world.deactivate(id).await;
     world.delete(id).await.unwrap();
@@ -316,8 +342,14 @@ async fn a_deleted_token_s_calls_stay_in_its_account_s() {
         format!("deleted-token/{id}"),
     ];
     assert_eq!(rows(&world), left);
-    while world.registry.sweep_consumers().await.unwrap() {}
+    let swept = world.registry.sweep_deleted_tokens().await.unwrap();
+    assert!(!swept, "something of it waits to be folded");
+    world.fold().await;
+    assert_eq!(rows(&world), left);
+    while world.registry.sweep_deleted_tokens().await.unwrap() {}
     assert_eq!(rows(&world), [""; 0]);
+    assert_eq!(world.usage(id).await.last_used, None);
+    assert_eq!(world.account_usage("acme", 1).await.calls_today, 2);
 }
 
 #[tokio::test]

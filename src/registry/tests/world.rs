@@ -20,7 +20,7 @@ use crate::registry::accounts::{AccountPatch, NewAccount, PolicyChange};
 use crate::registry::principals::{NewPrincipal, PrincipalPatch};
 use crate::registry::roles::NewRole;
 use crate::registry::tokens::{Imported, Issued, NewToken};
-use crate::registry::usage::Ledger;
+use crate::registry::usage::{Bounds, Ledger};
 use crate::registry::*;
 use crate::store::backend::{Backend as _, Direction};
 use crate::store::memory::MemoryBackend;
@@ -43,6 +43,7 @@ pub(crate) struct World {
     /// The first operator: every grant, all accounts.
     pub(crate) root: Call,
     seed: u64,
+    bounds: Bounds,
 }
 
 /// An answer that holds nothing still.
@@ -57,7 +58,14 @@ impl World {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::at(START));
         let backend = Arc::new(MemoryBackend::new());
-        Self::over(backend, keyring(&[1]), clock, 1, None).await
+        Self::over(backend, keyring(&[1]), clock, 1, None, Bounds::default()).await
+    }
+
+    /// The same with other bounds for what is counted.
+    pub(crate) async fn within(bounds: Bounds) -> Self {
+        let clock = Arc::new(ManualClock::at(START));
+        let backend = Arc::new(MemoryBackend::new());
+        Self::over(backend, keyring(&[1]), clock, 1, None, bounds).await
     }
 
     /// The same with accounts of the standard policy.
@@ -74,8 +82,9 @@ impl World {
         let (revision, rows) = (self.backend.revision(), self.backend.rows());
         let backend = Arc::new(MemoryBackend::with_rows(revision, rows));
         let (clock, seed, root) = (self.clock.clone(), self.seed + 1, self.root.clone());
+        let bounds = self.bounds;
         drop(self);
-        Self::over(backend, keyring(keys), clock, seed, Some(root)).await
+        Self::over(backend, keyring(keys), clock, seed, Some(root), bounds).await
     }
 
     async fn over(
@@ -84,6 +93,7 @@ impl World {
         clock: Arc<ManualClock>,
         seed: u64,
         root: Option<Call>,
+        bounds: Bounds,
     ) -> Self {
         let build = move || {
             let random = Arc::new(SeededRandom::new(seed));
@@ -112,7 +122,7 @@ impl World {
                 directory,
                 keyring,
                 clock: clock.clone(),
-                usage: Arc::new(Ledger::new(counted, &*random)),
+                usage: Arc::new(Ledger::bounded(counted, &*random, bounds)),
                 random,
                 environment,
             };
@@ -128,6 +138,7 @@ impl World {
                 marks,
                 root,
                 seed,
+                bounds,
             }
         };
         tokio::task::spawn_blocking(build).await.unwrap()

@@ -93,16 +93,19 @@ impl Registry {
         etag: String,
         if_old_idle_for: Option<Duration>,
     ) -> Result<Token, Error> {
-        let ledger = self.usage.clone();
+        let in_hand = match TokenId::parse(&id) {
+            Some(id) if if_old_idle_for.is_some() => Some(self.use_in_hand(id).await?),
+            _ => None,
+        };
         let complete = move |view: &mut View<'_>, token: &mut Token| {
             let (before, now) = (token.clone(), view.now());
             token
                 .complete_rekey(now)
                 .map_err(|refusal| refused(refusal, "token", before.id.as_str()))?;
-            let Some(idle) = if_old_idle_for else {
+            let (Some(idle), Some(in_hand)) = (if_old_idle_for, &in_hand) else {
                 return Ok(());
             };
-            match ledger.old_secret_used(view, &before)? {
+            match in_hand.old_secret_used(view, &before)? {
                 Some(last_used) if now.since(last_used) < idle => {
                     Err(Error::OldSecretInUse(OldSecretInUse {
                         token: before.id,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::Ledger;
-use super::read::Unsaved;
+use super::pages;
+use super::read::{Unfolded, Unsaved};
 use crate::domain::id::TokenId;
 use crate::domain::limits;
 use crate::domain::time::Timestamp;
@@ -14,6 +14,7 @@ use crate::domain::token::Token;
 use crate::domain::usage::{Consumer, TokenUsage};
 use crate::registry::page::{Page, Paged};
 use crate::registry::{Call, Error, Registry};
+use crate::store::backend::Key;
 use crate::store::{Reader, StoreError, View, key};
 
 /// Whoever used a token within this time breaks when it is turned off.
@@ -35,6 +36,14 @@ pub struct OldSecretInUse {
     pub last_used: Timestamp,
     /// Who used one in that time, and when last; the newest first. Empty where nobody gave a name.
     pub consumers: Vec<(String, Timestamp)>,
+}
+
+/// What is known of a token's use beside the store, for a commit.
+#[derive(Debug)]
+pub(in crate::registry) struct UseInHand {
+    /// Where the token's page is, or lies to the right of.
+    page: Key,
+    unfolded: Unfolded,
 }
 
 impl Registry {
@@ -115,18 +124,32 @@ impl Registry {
     }
 }
 
-impl Ledger {
+impl Registry {
+    /// What this node knows of a token's use besides the store. It stays so until it is dropped.
+    pub(in crate::registry) async fn use_in_hand(&self, id: TokenId) -> Result<UseInHand, Error> {
+        let unfolded = self.unfolded_usage().await?;
+        let page = self.store.read(move |reader| {
+            let (page, _) = pages::find(reader, key::USAGE_PAGES, &key::token_name(id))?;
+            Ok(page)
+        });
+        let page = page.await?;
+        Ok(UseInHand { page, unfolded })
+    }
+}
+
+impl UseInHand {
     /// When an old secret of the token was last used, as the store has it and as this node counted it since.
     pub(in crate::registry) fn old_secret_used(
         &self,
         view: &mut View<'_>,
         token: &Token,
     ) -> Result<Option<Timestamp>, Error> {
-        let mut usage: TokenUsage = view.get(&key::usage(token.id))?.unwrap_or_default();
-        // What a save has in hand may be in the store as well: the later of two times is right all the same.
-        let held = self.counted.held(token.id, view.now());
-        for counted in self.counted.of(token.id).into_iter().chain(held) {
-            usage.add_secrets(counted.secrets());
+        let name = key::token_name(token.id);
+        let (_, page) = pages::walk(view, key::USAGE_PAGES, self.page.clone(), &name)?;
+        let mut usage: TokenUsage = pages::value(&page, &name)?.unwrap_or_default();
+        // What a fold has in hand may be in the page as well: the later of two times is right all the same.
+        for counted in self.unfolded.of(token.id)? {
+            usage.add_secrets(counted.secrets);
         }
         let old = token
             .retiring(view.now())
@@ -163,18 +186,25 @@ fn read(
         }
         Ok(())
     })?;
-    for counted in unsaved.of(id) {
-        for (name, seen) in counted.consumers() {
-            all.entry(name.to_owned())
-                .and_modify(|consumer| consumer.add(seen))
-                .or_insert(*seen);
-        }
+    for (name, seen) in unsaved.consumers(id)? {
+        add(&mut all, &name, &seen);
     }
     forget_oldest(&mut all);
     Ok(all)
 }
 
-fn forget_oldest(all: &mut BTreeMap<String, Consumer>) {
+/// Adds a use by a consumer.
+pub(super) fn add(all: &mut BTreeMap<String, Consumer>, name: &str, seen: &Consumer) {
+    match all.get_mut(name) {
+        Some(consumer) => consumer.add(seen),
+        None => {
+            all.insert(name.to_owned(), *seen);
+        }
+    }
+}
+
+/// Drops the least recent consumers beyond those that are kept.
+pub(super) fn forget_oldest(all: &mut BTreeMap<String, Consumer>) {
     let beyond = all.len().saturating_sub(limits::CONSUMERS_OF_TOKEN);
     if beyond == 0 {
         return;

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use super::Ledger;
+use tokio::sync::OwnedRwLockReadGuard;
+
+use super::{Ledger, Saving, counted, pages};
 use crate::domain::account::Account;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::Token;
-use crate::domain::usage::{Counts, Days, TokenUsage};
-use crate::meter::usage::{Batch, Counted};
+use crate::domain::usage::{Consumer, Counts, Days, TokenUsage};
 use crate::registry::page::{Page, Paged};
 use crate::registry::tokens::TokenFilter;
 use crate::registry::{Call, Error, Registry};
-use crate::store::record::AccountUsage;
-use crate::store::{Reader, StoreError, key};
+use crate::store::key::{self, Named};
+use crate::store::record::packed::Packed as _;
+use crate::store::record::{UsageFold, UsagePage};
+use crate::store::seal::Corrupt;
+use crate::store::{Reader, StoreError};
 
 /// An account's day, its history, and a page of its tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,17 +41,34 @@ pub struct UsedToken {
     pub days: Vec<(Day, Counts)>,
 }
 
-/// What was counted and is not in the store.
-pub(super) struct Unsaved<'a> {
-    ledger: &'a Ledger,
-    /// A batch whose commit failed, and was not made all the same.
-    batch: Option<Arc<Batch>>,
+/// What was counted and is not folded, as long as nothing moves.
+#[derive(Debug)]
+pub(super) struct Unfolded {
+    ledger: Arc<Ledger>,
+    saving: OwnedRwLockReadGuard<Saving>,
     now: Timestamp,
+}
+
+/// How far the store says that the journals are folded.
+pub(super) type Folds = Vec<Option<UsageFold>>;
+
+/// What was counted and is not in the pages.
+#[derive(Debug)]
+pub(super) struct Unsaved<'a> {
+    unfolded: &'a Unfolded,
+    folds: &'a Folds,
+}
+
+/// Pages that were read, the last one kept: names that are read one after the other often stand on the same.
+#[derive(Debug)]
+pub(super) struct Pages<'a> {
+    reader: &'a Reader,
+    last: Option<(Box<[u8]>, UsagePage)>,
 }
 
 /// Whether the days before the newest one are wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum History {
+pub(super) enum History {
     LeftOut,
     Read,
 }
@@ -56,8 +77,11 @@ impl Registry {
     /// The use of tokens, in their order, each with this day as `today`. A token without use has no more than that.
     pub async fn usage_of(&self, tokens: Vec<TokenId>) -> Result<Vec<TokenUsage>, Error> {
         let read = self.read_usage(move |reader, unsaved, today| {
-            let usage =
-                |id: &TokenId| Ok(token_usage(reader, unsaved, *id, today, History::LeftOut)?.0);
+            let mut pages = Pages::of(reader);
+            let usage = |id: &TokenId| {
+                let (usage, _) = unsaved.token(&mut pages, *id, today, History::LeftOut)?;
+                Ok(usage)
+            };
             tokens.iter().map(usage).collect()
         });
         read.await
@@ -83,17 +107,16 @@ impl Registry {
             History::LeftOut
         };
         let read = self.read_usage(move |reader, unsaved, today| {
-            let all = account_days(reader, unsaved, &id)?;
-            let used = |token: Token| {
-                let (usage, all) = token_usage(reader, unsaved, token.id, today, history)?;
+            let mut pages = Pages::of(reader);
+            let all = unsaved.account(&mut pages, &id)?;
+            let used = |token: &Token| {
+                let (usage, all) = unsaved.token(&mut pages, token.id, today, history)?;
                 let born = Day::of(token.create_time);
                 let days = all.filled(born, today, days).collect();
+                let token = token.clone();
                 Ok(UsedToken { token, usage, days })
             };
-            let tokens: Vec<UsedToken> = tokens
-                .into_iter()
-                .map(used)
-                .collect::<Result<_, StoreError>>()?;
+            let tokens = tokens.iter().map(used).collect::<Result<_, StoreError>>()?;
             Ok((today, all, tokens))
         });
         let (today, all, items) = read.await?;
@@ -108,100 +131,190 @@ impl Registry {
         })
     }
 
-    /// Reads what is stored beside what waits, while nothing moves from one to the other.
+    /// Reads what is stored beside what is not, while nothing moves from one to the other.
     pub(super) async fn read_usage<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader, &Unsaved<'_>, Day) -> Result<T, StoreError> + Send + 'static,
+        read: impl Fn(&Reader, &Unsaved<'_>, Day) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
-        let nothing_moves = self.usage.saving.read().await;
-        let ledger = Arc::clone(&self.usage);
-        let now = self.clock.settled();
-        let read = self.store.read(move |reader| {
-            let unsaved = ledger.unsaved(reader, now)?;
-            read(reader, &unsaved, Day::of(now))
+        let unfolded = self.unfolded_usage().await?;
+        let found = self.store.read(move |reader| {
+            let today = Day::of(unfolded.now);
+            let mut folds = unfolded.folds(reader)?;
+            loop {
+                let unsaved = Unsaved {
+                    unfolded: &unfolded,
+                    folds: &folds,
+                };
+                let found = read(reader, &unsaved, today)?;
+                // A commit that was in doubt may have come to light meanwhile.
+                let now = unfolded.folds(reader)?;
+                if now == folds {
+                    return Ok(found);
+                }
+                folds = now;
+            }
         });
-        let found = read.await;
-        drop(nothing_moves);
-        Ok(found?)
+        Ok(found.await?)
     }
-}
 
-impl Ledger {
-    fn unsaved(&self, reader: &Reader, now: Timestamp) -> Result<Unsaved<'_>, StoreError> {
-        let mut batch = self.counted.unwritten();
-        if let Some(in_doubt) = &batch
-            && self.has_saved(reader, in_doubt.sequence)?
-        {
-            batch = None;
-        }
-        Ok(Unsaved {
-            ledger: self,
-            batch,
-            now,
+    /// As long as this is held, nothing is saved or folded.
+    pub(super) async fn unfolded_usage(&self) -> Result<Unfolded, Error> {
+        self.adopt_usage().await?;
+        Ok(Unfolded {
+            ledger: Arc::clone(&self.usage),
+            saving: Arc::clone(&self.usage.saving).read_owned().await,
+            now: self.clock.settled(),
         })
     }
 }
 
+impl Unfolded {
+    fn folds(&self, reader: &Reader) -> Result<Folds, StoreError> {
+        let passes = self.saving.passes.iter();
+        passes
+            .map(|pass| reader.get(&key::usage_fold(&pass.saver)))
+            .collect()
+    }
+
+    /// What was saved under a name and is not folded, as far as `folds` says; without it what is being folded right now, too.
+    fn saved(&self, folds: Option<&Folds>, name: &[u8]) -> Result<Vec<TokenUsage>, StoreError> {
+        let passes = self.saving.passes.iter().enumerate();
+        let folding = passes.flat_map(|(place, pass)| {
+            let after = folds.map_or(&[][..], |folds| pass.after(folds[place].as_ref()));
+            pass.heap.of(name, after)
+        });
+        let values = folding.chain(self.saving.growing.of(name, &[]));
+        let read = |value| TokenUsage::unpacked(value).map_err(|wrong| Corrupt::new(name, wrong));
+        Ok(values.map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// What was counted of a token and is not folded; of what is being folded right now it may be all or some.
+    pub(super) fn of(&self, id: TokenId) -> Result<Vec<TokenUsage>, StoreError> {
+        let mut all = self.saved(None, &key::token_name(id))?;
+        all.extend(self.waiting(id));
+        Ok(all)
+    }
+
+    fn waiting(&self, id: TokenId) -> impl Iterator<Item = TokenUsage> {
+        let waiting = self.ledger.counted.waiting(id);
+        let held = self.ledger.counted.held(id, self.now);
+        waiting
+            .into_iter()
+            .chain(held)
+            .map(|counted| counted::usage(&counted))
+    }
+
+    /// Whether there is anything of a token that is not folded.
+    pub(super) fn has(&self, id: TokenId) -> bool {
+        let name = key::token_name(id);
+        let passes = self.saving.passes.iter().map(|pass| &pass.heap);
+        let mut heaps = passes.chain([&self.saving.growing]);
+        heaps.any(|heap| {
+            heap.of(&name, &[]).next().is_some() || heap.consumers(&name, &[]).next().is_some()
+        }) || self.ledger.counted.waiting(id).is_some()
+    }
+}
+
 impl Unsaved<'_> {
-    pub(super) fn of(&self, id: TokenId) -> impl Iterator<Item = Counted> {
-        let in_batch = self.batch.iter().flat_map(|batch| &batch.tokens);
-        in_batch
-            .filter(move |counted| counted.id == id)
-            .cloned()
-            .chain(self.ledger.counted.waiting(id))
-            .chain(self.ledger.counted.held(id, self.now))
-    }
-
-    fn of_account(&self, id: &AccountId) -> Days {
-        let mut days = self.ledger.counted.waiting_in(id);
-        let in_batch = self.batch.iter().flat_map(|batch| &batch.tokens);
-        in_batch
-            .filter(|counted| counted.account == *id)
-            .flat_map(Counted::days)
-            .for_each(|(day, counts)| days.add(day, counts));
-        days
-    }
-}
-
-/// A token's use, with this day as `today`, and its days.
-fn token_usage(
-    reader: &Reader,
-    unsaved: &Unsaved<'_>,
-    id: TokenId,
-    today: Day,
-    history: History,
-) -> Result<(TokenUsage, Days), StoreError> {
-    let mut usage: TokenUsage = reader.get(&key::usage(id))?.unwrap_or_default();
-    let mut days = match history {
+    /// A token's use, with this day as `today`, and its days.
+    pub(super) fn token(
+        &self,
+        pages: &mut Pages<'_>,
+        id: TokenId,
+        today: Day,
+        history: History,
+    ) -> Result<(TokenUsage, Days), StoreError> {
+        let name = key::token_name(id);
+        let mut usage = pages.usage(&name)?;
         // The clock was ahead for a while, and went back: what is counted today goes into the history.
-        History::LeftOut if usage.today.day <= today => Days::default(),
-        _ => reader.get(&key::usage_history(id))?.unwrap_or_default(),
-    };
-    days.add(usage.today.day, usage.today.counts);
-    for counted in unsaved.of(id) {
-        for (day, counts) in counted.days() {
-            days.add(day, counts);
+        let history = match history {
+            History::LeftOut if usage.today.day > today => History::Read,
+            wanted => wanted,
+        };
+        let saved = self.unfolded.saved(Some(self.folds), &name)?;
+        for counted in saved.into_iter().chain(self.unfolded.waiting(id)) {
+            usage.add(&counted);
         }
-        usage.last_used = usage.last_used.max(counted.last_used);
-        usage.add_secrets(counted.secrets());
-        usage.add_exercised(counted.exercised(), &counted.grants);
+        let days = days(pages.reader, &name, &mut usage, history)?;
+        usage.today.day = today;
+        usage.today.counts = days.of(today);
+        Ok((usage, days))
     }
-    usage.today.day = today;
-    usage.today.counts = days.of(today);
-    Ok((usage, days))
+
+    /// All days of an account: those of its deleted tokens stay in.
+    pub(super) fn account(
+        &self,
+        pages: &mut Pages<'_>,
+        id: &AccountId,
+    ) -> Result<Days, StoreError> {
+        let name = key::account_name(id);
+        let mut usage = pages.usage(&name)?;
+        for counted in self.unfolded.saved(Some(self.folds), &name)? {
+            usage.add(&counted);
+        }
+        let mut days = days(pages.reader, &name, &mut usage, History::Read)?;
+        days.add_all(&self.unfolded.ledger.counted.waiting_in(id));
+        Ok(days)
+    }
+
+    /// What was counted of the consumers of a token.
+    pub(super) fn consumers(&self, id: TokenId) -> Result<Vec<(String, Consumer)>, StoreError> {
+        let name = key::token_name(id);
+        let mut all = Vec::new();
+        let passes = self.unfolded.saving.passes.iter().zip(self.folds);
+        let folding =
+            passes.flat_map(|(pass, fold)| pass.heap.consumers(&name, pass.after(fold.as_ref())));
+        for (entry, value) in folding.chain(self.unfolded.saving.growing.consumers(&name, &[])) {
+            if let Some(Named::Consumer(_, consumer)) = key::usage_name(entry) {
+                let seen = Consumer::unpacked(value).map_err(|wrong| Corrupt::new(entry, wrong))?;
+                all.push((consumer.to_owned(), seen));
+            }
+        }
+        let counted = &self.unfolded.ledger.counted;
+        let waiting = counted
+            .waiting(id)
+            .into_iter()
+            .chain(counted.held(id, self.unfolded.now));
+        for counted in waiting {
+            let seen = counted.consumers();
+            all.extend(seen.map(|(name, seen)| (name.to_owned(), *seen)));
+        }
+        Ok(all)
+    }
 }
 
-/// All days of an account: those of its deleted tokens stay in.
-fn account_days(
+impl<'a> Pages<'a> {
+    pub(super) fn of(reader: &'a Reader) -> Self {
+        Self { reader, last: None }
+    }
+
+    /// What the pages have of the use of a token or an account.
+    fn usage(&mut self, name: &[u8]) -> Result<TokenUsage, StoreError> {
+        let known = self.last.as_ref();
+        if !known.is_some_and(|(from, page)| *name >= **from && !pages::is_beyond(page, name)) {
+            let (key, page) = pages::find(self.reader, key::USAGE_PAGES, name)?;
+            self.last = Some((key[key::USAGE_PAGES.len()..].into(), page));
+        }
+        match &self.last {
+            Some((_, page)) => Ok(pages::value(page, name)?.unwrap_or_default()),
+            None => Ok(TokenUsage::default()),
+        }
+    }
+}
+
+/// The days of what was added up, with the history where it is wanted.
+fn days(
     reader: &Reader,
-    unsaved: &Unsaved<'_>,
-    id: &AccountId,
+    name: &[u8],
+    usage: &mut TokenUsage,
+    history: History,
 ) -> Result<Days, StoreError> {
-    let AccountUsage(today) = reader.get(&key::account_usage(id))?.unwrap_or_default();
-    let mut days: Days = reader
-        .get(&key::account_usage_history(id))?
-        .unwrap_or_default();
-    days.add(today.day, today.counts);
-    days.add_all(&unsaved.of_account(id));
+    let mut days = std::mem::take(&mut usage.before);
+    days.add(usage.today.day, usage.today.counts);
+    if history == History::Read {
+        let (_, page) = pages::find(reader, key::USAGE_HISTORIES, name)?;
+        let kept: Option<Days> = pages::value(&page, name)?;
+        days.add_all(&kept.unwrap_or_default());
+    }
     Ok(days)
 }

@@ -1,173 +1,197 @@
-//! Writes what was counted: one commit a second at the most, whatever the load, and none where nothing was counted.
+//! Writes down what was counted, once a second: the journal, rows that are only ever added.
 //!
-//! The commit reads, adds and writes each row, so that several nodes may save side by side. A batch whose commit failed may have
-//! been written all the same: it is tried again as it was, and a row tells whether it is there already.
+//! What is taken from the counters is in memory for readers and for the fold from that moment on. Its rows have names that no
+//! other rows ever have, so a commit whose outcome is in doubt is made again as it was, and adds nothing twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bounds::Doomed;
-use crate::domain::id::{AccountId, TokenId};
-use crate::domain::limits;
-use crate::domain::usage::{Consumer, Days, TokenUsage};
+use super::heap::Heap;
+use super::{Saving, counted};
+use crate::domain::id::AccountId;
+use crate::domain::usage::{Days, Today, TokenUsage};
 use crate::meter::usage::{Batch, Counted};
 use crate::registry::{Error, Registry};
 use crate::store::backend::Key;
-use crate::store::record::{AccountUsage, Pointer, Tally, UsageSave};
-use crate::store::{View, key};
+use crate::store::record::UsageLog;
+use crate::store::record::packed::{self, Packed as _};
+use crate::store::{StoreError, View, key};
 
 /// How often a node saves.
 pub const EVERY: Duration = Duration::from_secs(1);
-/// Rows of tokens and consumers that one commit writes, about; the rest waits for the next one.
-const ROWS: usize = 10_000;
+/// Tokens and consumers that are taken at once, about; the rest is taken as soon as they are written.
+const TAKEN: usize = 1 << 20;
+/// Entries of one row, in bytes: a row is full with the first that does not fit.
+pub(super) const ROW: usize = 30 << 10;
+/// Rows of one commit: other changes wait meanwhile.
+const ROWS: usize = 32;
 
-/// What a save found.
-#[derive(Debug, Default)]
-struct Saved {
-    crowded: BTreeSet<TokenId>,
-    consumers: u64,
-}
+/// Rows that are written in one commit.
+pub(super) type Rows = Arc<Vec<(Key, UsageLog)>>;
 
 impl Registry {
-    /// One step: commits what waits, and makes room where there are too many consumers. False where there was nothing to do.
+    /// Writes what was counted until now. False where there was nothing to do, or the journal is full.
     pub async fn save_usage(&self) -> Result<bool, Error> {
-        let ledger = &self.usage;
-        let doomed = Arc::new(self.doomed_consumers().await?);
-        let mut saving = ledger.saving.write().await;
-        let batch = ledger.counted.take(ROWS, saving.sequence + 1);
-        if batch.is_none() && doomed.is_empty() {
-            saving.looked_at(&doomed);
-            return Ok(false);
+        self.adopt_usage().await?;
+        let mut wrote = self.write_journal().await?;
+        loop {
+            let taken = self.take_counted().await?;
+            wrote |= self.write_journal().await?;
+            if taken < TAKEN {
+                return Ok(wrote);
+            }
         }
-        if let Some(batch) = &batch {
-            saving.sequence = batch.sequence;
-        }
-        let name = key::usage_save(&ledger.saver);
-        let going = Arc::clone(&doomed);
-        let saved = self
-            .store
-            .update(move |view| save(view, &name, batch.as_deref(), &going))
-            .await?
-            .value;
-        ledger.counted.written();
-        saving.looked_at(&doomed);
-        saving.crowded.extend(saved.crowded);
-        saving.consumers = saved.consumers;
-        Ok(true)
     }
 
     /// Saves until nothing waits: for the end of the process.
     pub async fn save_all_usage(&self) -> Result<(), Error> {
-        while self.save_usage().await? {}
-        Ok(())
-    }
-}
-
-fn save(
-    view: &mut View<'_>,
-    name: &Key,
-    batch: Option<&Batch>,
-    doomed: &Doomed,
-) -> Result<Saved, Error> {
-    let mut saved = Saved::default();
-    let Tally(mut consumers) = view.get(&key::CONSUMER_TALLY.into())?.unwrap_or_default();
-    let before = consumers;
-    if let Some(batch) = batch
-        && !is_written(view, name, batch)?
-    {
-        for counted in &batch.tokens {
-            consumers += add_token(view, counted, &mut saved.crowded)?;
+        loop {
+            while self.save_usage().await? {}
+            if !self.usage.saving.read().await.is_full() {
+                return Ok(());
+            }
+            self.fold_usage(true).await?;
         }
-        add_accounts(view, &batch.tokens)?;
-        let save = UsageSave {
-            sequence: batch.sequence,
-            time: view.now(),
+    }
+
+    /// Moves what waits in the counters into memory here, and makes the journal's rows of it. How much that was; nothing while
+    /// earlier rows are not written, or the journal is full.
+    async fn take_counted(&self) -> Result<usize, Error> {
+        let mut saving = Arc::clone(&self.usage.saving).write_owned().await;
+        if !saving.unwritten.is_empty() || saving.is_full() {
+            return Ok(0);
+        }
+        let ledger = Arc::clone(&self.usage);
+        let take = move || {
+            let Some(batch) = ledger.counted.take(TAKEN, saving.sequence + 1) else {
+                return 0;
+            };
+            let taken = saving.add(&batch, &ledger.saver);
+            ledger.counted.written();
+            taken
         };
-        view.put(name.clone(), &save)?;
+        let taken = tokio::task::spawn_blocking(take).await;
+        Ok(taken.map_err(|_| StoreError::Away("usage could not be packed".into()))?)
     }
-    consumers = consumers.saturating_sub(doomed.remove(view, &mut saved.crowded)?);
-    if consumers != before {
-        view.put(key::CONSUMER_TALLY.into(), &Tally(consumers))?;
+
+    /// Writes the rows that wait, some at a time. Whether there were any.
+    async fn write_journal(&self) -> Result<bool, Error> {
+        let mut wrote = false;
+        loop {
+            let next = self.usage.saving.read().await.unwritten.front().cloned();
+            let Some(rows) = next else {
+                return Ok(wrote);
+            };
+            let written = Arc::clone(&rows);
+            self.store
+                .update(move |view: &mut View<'_>| {
+                    let mut each = written.iter();
+                    each.try_for_each(|(name, row)| view.put(name.clone(), row))
+                })
+                .await
+                .map_err(|error: StoreError| Error::from(error))?;
+            self.usage.saving.write().await.written(&rows);
+            wrote = true;
+        }
     }
-    saved.consumers = consumers;
-    Ok(saved)
 }
 
-/// Was this very batch committed before, when its outcome was in doubt?
-fn is_written(view: &mut View<'_>, name: &Key, batch: &Batch) -> Result<bool, Error> {
-    let newest: Option<UsageSave> = view.get(name)?;
-    Ok(newest.is_some_and(|newest| newest.sequence == batch.sequence))
-}
-
-/// Adds what was counted of a token to its rows, if it is still there. How many consumers came.
-fn add_token(
-    view: &mut View<'_>,
-    counted: &Counted,
-    crowded: &mut BTreeSet<TokenId>,
-) -> Result<u64, Error> {
-    let id = counted.id;
-    let there: Option<Pointer> = view.get(&key::account_token(&counted.account, id))?;
-    if there.is_none() {
-        return Ok(0);
-    }
-    let name = key::usage(id);
-    let mut usage: TokenUsage = view.get(&name)?.unwrap_or_default();
-    let over = usage.today.add(&counted.days().collect());
-    add_history(view, key::usage_history(id), &over)?;
-    usage.last_used = usage.last_used.max(counted.last_used);
-    usage.add_secrets(counted.secrets());
-    usage.add_exercised(counted.exercised(), &counted.grants);
-    let mut come = 0;
-    for (consumer, seen) in counted.consumers() {
-        let name = key::consumer(id, consumer);
-        let kept = match view.get::<Consumer>(&name)? {
-            None => {
-                come += 1;
-                *seen
+impl Saving {
+    /// Takes in what was counted. How many tokens and consumers that were.
+    fn add(&mut self, batch: &Batch, saver: &str) -> usize {
+        self.sequence = batch.sequence;
+        let before = self.growing.bytes();
+        let mut rows = Journal::default();
+        let (mut usage, mut value) = (TokenUsage::default(), Vec::new());
+        let mut taken = 0;
+        for counted in &batch.tokens {
+            let token = counted::token(counted);
+            counted::take(counted, &mut usage);
+            value.clear();
+            usage.pack(&mut value);
+            rows.push(&mut self.growing, &key::token_name(token), &value);
+            taken += 1;
+            for (consumer, seen) in counted.consumers() {
+                taken += 1;
+                value.clear();
+                seen.pack(&mut value);
+                rows.push(
+                    &mut self.growing,
+                    &key::consumer_name(token, consumer),
+                    &value,
+                );
             }
-            Some(mut kept) => {
-                kept.add(seen);
-                kept
-            }
-        };
-        view.put(name, &kept)?;
+        }
+        for (account, days) in by_account(&batch.tokens) {
+            let mut today = Today::default();
+            let before = today.add(&days);
+            let usage = TokenUsage {
+                today,
+                before,
+                ..TokenUsage::default()
+            };
+            value.clear();
+            usage.pack(&mut value);
+            rows.push(&mut self.growing, &key::account_name(account), &value);
+        }
+        self.unwritten = rows.commits(saver, batch.sequence);
+        self.added += self.growing.bytes() - before;
+        taken
     }
-    usage.consumers += come;
-    if usage.consumers > limits::CONSUMERS_OF_TOKEN as u64 {
-        crowded.insert(id);
+
+    /// The first rows that waited are in the store.
+    fn written(&mut self, rows: &Rows) {
+        let first = self.unwritten.front();
+        if first.is_some_and(|first| Arc::ptr_eq(first, rows)) {
+            self.unwritten.pop_front();
+            let names = rows.iter().map(|(name, _)| name.clone());
+            self.rows.extend(names);
+        }
     }
-    view.put(name, &usage)?;
-    Ok(come)
 }
 
-/// Adds what was counted of each account's tokens, those that were deleted since among them.
-fn add_accounts(view: &mut View<'_>, tokens: &[Counted]) -> Result<(), Error> {
-    let mut accounts: BTreeMap<&AccountId, Days> = BTreeMap::new();
+/// The days of each account's tokens together, those of tokens that were deleted since among them.
+fn by_account(tokens: &[Counted]) -> HashMap<&AccountId, Days> {
+    let mut accounts: HashMap<&AccountId, Days> = HashMap::new();
     for counted in tokens {
-        let days = accounts.entry(&counted.account).or_default();
+        let days = accounts.entry(counted::account(counted)).or_default();
         for (day, counts) in counted.days() {
             days.add(day, counts);
         }
     }
-    for (account, days) in accounts {
-        let name = key::account_usage(account);
-        let AccountUsage(mut today) = view.get(&name)?.unwrap_or_default();
-        let over = today.add(&days);
-        add_history(view, key::account_usage_history(account), &over)?;
-        view.put(name, &AccountUsage(today))?;
-    }
-    Ok(())
+    accounts
 }
 
-/// Adds days that are over to a history: once a day, but for counts that come late.
-fn add_history(view: &mut View<'_>, name: Key, over: &Days) -> Result<(), Error> {
-    if over.is_empty() {
-        return Ok(());
+/// Entries on their way into rows.
+#[derive(Debug, Default)]
+struct Journal(Vec<UsageLog>);
+
+impl Journal {
+    /// Adds an entry here and to the heap.
+    fn push(&mut self, heap: &mut Heap, name: &[u8], value: &[u8]) {
+        heap.push(name, value);
+        let length = name.len() + value.len() + packed::MORE;
+        match self.0.last_mut() {
+            Some(row) if row.entries.len() + length <= ROW => {
+                packed::push(&mut row.entries, name, value);
+            }
+            _ => {
+                let mut entries = Vec::with_capacity(ROW);
+                packed::push(&mut entries, name, value);
+                self.0.push(UsageLog { entries });
+            }
+        }
     }
-    let mut history: Days = view.get(&name)?.unwrap_or_default();
-    history.add_all(over);
-    history.keep_newest();
-    view.put(name, &history)?;
-    Ok(())
+
+    /// The rows under their names, by commit.
+    fn commits(self, saver: &str, sequence: u64) -> VecDeque<Rows> {
+        let names = (0..).map(|part| key::usage_log(saver, sequence, part));
+        let mut rows = names.zip(self.0).peekable();
+        let mut commits = VecDeque::new();
+        while rows.peek().is_some() {
+            commits.push_back(Arc::new(rows.by_ref().take(ROWS).collect()));
+        }
+        commits
+    }
 }

@@ -124,6 +124,7 @@ pub(crate) fn a_batch_for_another_revision_is_a_conflict(Fresh { store, .. }: &F
             revision: Revision(revision),
             checks: vec![],
             writes: vec![write("a", "2")],
+            ..Batch::default()
         };
         assert!(
             matches!(store.commit(&batch), Err(CommitError::Conflict)),
@@ -157,6 +158,7 @@ pub(crate) fn racing_increments_all_count(Fresh { store, .. }: &Fresh) {
             revision,
             checks: vec![expect("count", expected)],
             writes: vec![write("count", &(count + 1).to_string())],
+            ..Batch::default()
         };
         match store.commit(&batch) {
             Ok(()) => break,

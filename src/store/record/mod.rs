@@ -6,6 +6,7 @@ mod change;
 mod directory;
 pub mod log;
 mod notice;
+pub mod packed;
 mod slots;
 mod token;
 mod usage;
@@ -15,7 +16,7 @@ use prost::Message;
 pub use change::{Change, ImageFooter, Link};
 pub use log::{Checkpoint, Head, KeyCheck, LoggedEvent, Replay};
 pub use slots::{Holder, Node, Slots};
-pub use usage::{AccountUsage, UsageSave};
+pub use usage::{UsageFold, UsageLog, UsagePage};
 
 /// The generated types of what is on disk.
 #[allow(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
+use super::packed::Packed as _;
 use super::*;
 use crate::domain::usage::{Consumer, Days, TokenUsage};
 
@@ -46,11 +47,10 @@ fn every_record_of_version_1_is_read_and_written_byte_for_byte() {
     reads("event.bin", &event());
     reads("checkpoint.bin", &checkpoint());
     reads("replay.bin", &replay());
-    reads("usage.bin", &usage());
-    reads("account-usage.bin", &AccountUsage(usage().today));
-    reads("usage-history.bin", &usage_history());
+    reads("usage-log.bin", &usage_log());
+    reads("usage-page.bin", &usage_page());
+    reads("usage-fold.bin", &usage_fold());
     reads("consumer.bin", &consumer());
-    reads("usage-save.bin", &usage_save());
     reads("head.bin", &head());
     reads("head-after-a-change.bin", &head_after_a_change());
     reads("change.bin", &change());
@@ -102,11 +102,10 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("event.bin", event().encode()),
         ("checkpoint.bin", checkpoint().encode()),
         ("replay.bin", replay().encode()),
-        ("usage.bin", usage().encode()),
-        ("account-usage.bin", AccountUsage(usage().today).encode()),
-        ("usage-history.bin", usage_history().encode()),
+        ("usage-log.bin", usage_log().encode()),
+        ("usage-page.bin", usage_page().encode()),
+        ("usage-fold.bin", usage_fold().encode()),
         ("consumer.bin", consumer().encode()),
-        ("usage-save.bin", usage_save().encode()),
         ("head.bin", head().encode()),
         ("head-after-a-change.bin", head_after_a_change().encode()),
         ("change.bin", change().encode()),
@@ -176,6 +175,33 @@ proptest! {
     }
 
     #[test]
+    fn any_usage_is_unpacked_as_it_was_packed(usage in any_usage(), days in any_days(), consumer in any_consumer()) {
+        let mut bytes = Vec::new();
+        usage.pack(&mut bytes);
+        let mut read = self::usage();
+        prop_assert_eq!(read.unpack(&bytes), Ok(()));
+        prop_assert_eq!(read, usage);
+        bytes.clear();
+        days.pack(&mut bytes);
+        prop_assert_eq!(Days::unpacked(&bytes), Ok(days));
+        bytes.clear();
+        consumer.pack(&mut bytes);
+        prop_assert_eq!(Consumer::unpacked(&bytes), Ok(consumer));
+    }
+
+    #[test]
+    fn any_entries_are_read_in_their_order(entries in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..90), proptest::collection::vec(any::<u8>(), 0..300)), 0..20)) {
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|(name, value)| packed::push(&mut bytes, name, value));
+        prop_assert_eq!(packed::check(&bytes), Ok(()));
+        let read = packed::Entries::of(&bytes).map(|(name, value)| (name.to_vec(), value.to_vec()));
+        prop_assert_eq!(read.collect::<Vec<_>>(), entries.clone());
+        if !entries.is_empty() {
+            prop_assert!(packed::check(&bytes[..bytes.len() - 1]).is_err(), "cut off");
+        }
+    }
+
+    #[test]
     fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = crate::domain::token::Token::decode(&bytes);
         let _ = crate::domain::account::Account::decode(&bytes);
@@ -183,8 +209,9 @@ proptest! {
         let _ = crate::domain::role::Role::decode(&bytes);
         let _ = (Head::decode(&bytes), Replay::decode(&bytes), LoggedEvent::decode(&bytes));
         let _ = (Tally::decode(&bytes), Pointer::decode(&bytes), Checkpoint::decode(&bytes));
-        let _ = (TokenUsage::decode(&bytes), AccountUsage::decode(&bytes), Days::decode(&bytes));
-        let _ = (Consumer::decode(&bytes), UsageSave::decode(&bytes));
+        let _ = (UsageLog::decode(&bytes), UsagePage::decode(&bytes), UsageFold::decode(&bytes));
+        let _ = (Consumer::decode(&bytes), Consumer::unpacked(&bytes));
+        let _ = (TokenUsage::unpacked(&bytes), Days::unpacked(&bytes), packed::check(&bytes));
         let _ = (Change::decode(&bytes), ImageFooter::decode(&bytes));
         let _ = crate::domain::notice::Told::decode(&bytes);
     }

@@ -2,72 +2,84 @@
 
 use prost::Message as _;
 
-use super::{Record, parse, stored};
+use super::{Record, packed, parse, stored};
 use crate::domain::time::{Day, Timestamp};
-use crate::domain::usage::{Consumer, Counts, Days, SecretUse, Today, TokenUsage};
+use crate::domain::usage::Consumer;
 
-/// An account's newest day with a use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct AccountUsage(pub Today);
-
-/// The newest save of one process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UsageSave {
-    pub sequence: u64,
-    pub time: Timestamp,
+/// A part of what a save adds to its journal.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UsageLog {
+    /// Packed, in any order.
+    pub entries: Vec<u8>,
 }
 
-impl Record for TokenUsage {
+/// A page of the use of many.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UsagePage {
+    /// The name at which the next page begins.
+    pub next: Option<Vec<u8>>,
+    /// Packed, in the order of their names.
+    pub entries: Vec<u8>,
+}
+
+/// How far a journal is folded: of the saves up to `through` the entries up to `after`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UsageFold {
+    pub through: u64,
+    pub after: Vec<u8>,
+}
+
+impl Record for UsageLog {
     fn encode(&self) -> Vec<u8> {
-        stored::TokenUsage {
-            today: Some(stored_day(self.today.day, self.today.counts)),
-            last_used_ms: self.last_used.map(Timestamp::as_millis),
-            secrets: self.secrets.iter().map(stored_secret).collect(),
-            exercised_grants: self.exercised.iter().cloned().collect(),
-            consumers: self.consumers,
+        stored::UsageLog {
+            entries: self.entries.clone(),
         }
         .encode_to_vec()
     }
 
     fn decode(payload: &[u8]) -> Result<Self, String> {
-        let stored: stored::TokenUsage = parse(payload)?;
+        let stored: stored::UsageLog = parse(payload)?;
+        packed::check(&stored.entries)?;
         Ok(Self {
-            today: today(stored.today),
-            last_used: stored.last_used_ms.map(Timestamp::from_millis),
-            secrets: stored.secrets.iter().map(secret).collect(),
-            exercised: stored.exercised_grants.into_iter().collect(),
-            consumers: stored.consumers,
+            entries: stored.entries,
         })
     }
 }
 
-impl Record for AccountUsage {
+impl Record for UsagePage {
     fn encode(&self) -> Vec<u8> {
-        stored::AccountUsage {
-            today: Some(stored_day(self.0.day, self.0.counts)),
+        stored::UsagePage {
+            next: self.next.clone(),
+            entries: self.entries.clone(),
         }
         .encode_to_vec()
     }
 
     fn decode(payload: &[u8]) -> Result<Self, String> {
-        parse(payload).map(|stored: stored::AccountUsage| Self(today(stored.today)))
+        let stored: stored::UsagePage = parse(payload)?;
+        packed::check(&stored.entries)?;
+        Ok(Self {
+            next: stored.next,
+            entries: stored.entries,
+        })
     }
 }
 
-impl Record for Days {
+impl Record for UsageFold {
     fn encode(&self) -> Vec<u8> {
-        stored::UsageHistory {
-            days: self
-                .iter()
-                .map(|(day, counts)| stored_day(day, counts))
-                .collect(),
+        stored::UsageFold {
+            through: self.through,
+            after: self.after.clone(),
         }
         .encode_to_vec()
     }
 
     fn decode(payload: &[u8]) -> Result<Self, String> {
-        let stored: stored::UsageHistory = parse(payload)?;
-        Ok(stored.days.into_iter().map(day).collect())
+        let stored: stored::UsageFold = parse(payload)?;
+        Ok(Self {
+            through: stored.through,
+            after: stored.after,
+        })
     }
 }
 
@@ -94,62 +106,5 @@ impl Record for Consumer {
             version: stored.secret_version,
             old_used: stored.old_used_ms.map(Timestamp::from_millis),
         })
-    }
-}
-
-impl Record for UsageSave {
-    fn encode(&self) -> Vec<u8> {
-        stored::UsageSave {
-            sequence: self.sequence,
-            time_ms: self.time.as_millis(),
-        }
-        .encode_to_vec()
-    }
-
-    fn decode(payload: &[u8]) -> Result<Self, String> {
-        let stored: stored::UsageSave = parse(payload)?;
-        Ok(Self {
-            sequence: stored.sequence,
-            time: Timestamp::from_millis(stored.time_ms),
-        })
-    }
-}
-
-fn stored_day(day: Day, counts: Counts) -> stored::DayCounts {
-    stored::DayCounts {
-        day: day.number(),
-        allowed: counts.allowed,
-        denied: counts.denied,
-    }
-}
-
-fn day(stored: stored::DayCounts) -> (Day, Counts) {
-    let counts = Counts {
-        allowed: stored.allowed,
-        denied: stored.denied,
-    };
-    (Day::numbered(stored.day), counts)
-}
-
-fn today(stored: Option<stored::DayCounts>) -> Today {
-    let (day, counts) = stored.map(day).unwrap_or_default();
-    Today { day, counts }
-}
-
-fn stored_secret(secret: &SecretUse) -> stored::SecretUse {
-    stored::SecretUse {
-        version: secret.version,
-        day: secret.day.number(),
-        calls: secret.calls,
-        last_used_ms: secret.last_used.as_millis(),
-    }
-}
-
-fn secret(stored: &stored::SecretUse) -> SecretUse {
-    SecretUse {
-        version: stored.version,
-        day: Day::numbered(stored.day),
-        calls: stored.calls,
-        last_used: Timestamp::from_millis(stored.last_used_ms),
     }
 }

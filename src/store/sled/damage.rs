@@ -30,6 +30,7 @@ fn closed_store() -> (TempDir, PathBuf) {
             revision: Revision(revision),
             checks: vec![],
             writes: (0..5).map(write).collect(),
+            ..Batch::default()
         };
         store.commit(&batch).unwrap();
     }

@@ -22,9 +22,7 @@ pub use error::{Left, OpenError};
 pub use open::{Opening, Options};
 
 use self::handle::{Handle, Instead};
-use super::backend::{
-    Backend, Batch, Commit, CommitError, Fault, Follow, Key, Range, Revision, Row, See,
-};
+use super::backend::{Backend, Batch, CommitError, Fault, Follow, Key, Range, Revision, Row, See};
 use super::feed::Feed;
 
 /// A store in a directory of its own.
@@ -87,10 +85,7 @@ impl SledBackend {
         // Whoever sees the new rows can follow from their revision: both come under one lock.
         let mut state = self.write();
         let before = std::mem::take(&mut state.instead);
-        self.feed.push(Commit {
-            revision: batch.revision,
-            writes: batch.writes.clone(),
-        });
+        self.feed.push(batch.told());
         drop(state);
         drop(before);
         Ok(true)
@@ -296,6 +291,7 @@ mod tests {
             revision: Revision(revision),
             checks: vec![],
             writes: vec![(Key::from(*b"k"), Some(value.into()))],
+            ..Batch::default()
         };
         let read = || store.get(b"k").unwrap().unwrap().bytes;
         store.commit(&batch(1, b"old")).unwrap();
@@ -356,7 +352,7 @@ mod tests {
                     let value = |length| vec![u8::try_from(revision.0).unwrap(); length].into();
                     (key.into(), length.map(value))
                 };
-                let batch = Batch { revision, checks: vec![], writes: writes.into_iter().map(write).collect() };
+                let batch = Batch { revision, checks: vec![], writes: writes.into_iter().map(write).collect(), ..Batch::default() };
                 store.commit(&batch).unwrap();
                 memory.commit(&batch).unwrap();
             }

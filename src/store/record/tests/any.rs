@@ -13,8 +13,9 @@ use crate::domain::grant::{Grant, Grants};
 use crate::domain::id::PrincipalId;
 use crate::domain::rate::RateLimit;
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::{Access, Token};
+use crate::domain::usage::{Consumer, Counts, Days, GrantMark, SecretUse, Today, TokenUsage};
 use crate::store::record::LoggedEvent;
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
@@ -171,4 +172,68 @@ pub(super) fn any_event() -> impl Strategy<Value = LoggedEvent> {
             chain,
             ..event()
         })
+}
+
+fn any_day() -> impl Strategy<Value = Day> {
+    prop_oneof![any::<i32>(), 19_999..20_001_i32].prop_map(Day::numbered)
+}
+
+fn any_counts() -> impl Strategy<Value = Counts> {
+    (0..3_u64, any::<u64>()).prop_map(|(allowed, denied)| Counts { allowed, denied })
+}
+
+pub(super) fn any_days() -> impl Strategy<Value = Days> {
+    vec((any_day(), any_counts()), 0..5).prop_map(|days| days.into_iter().collect())
+}
+
+fn any_use() -> impl Strategy<Value = SecretUse> {
+    (any::<u32>(), any_day(), 0..3_u64, any_time()).prop_map(|(version, day, calls, last_used)| {
+        SecretUse {
+            version,
+            day,
+            calls,
+            last_used,
+        }
+    })
+}
+
+/// Often with a single secret that was used as the token was.
+pub(super) fn any_usage() -> impl Strategy<Value = TokenUsage> {
+    let counted = (
+        any_day(),
+        any_counts(),
+        option::of(any_time()),
+        any::<u64>(),
+    );
+    let parts = (vec(any_use(), 0..4), vec(any::<u64>(), 0..3), any_days());
+    (counted, parts, any::<bool>()).prop_map(
+        |((day, counts, last_used, consumers), parts, alike)| {
+            let (mut secrets, exercised, before) = parts;
+            if let (true, Some(last_used), Some(first)) = (alike, last_used, secrets.first_mut()) {
+                (first.day, first.calls, first.last_used) = (day, counts.allowed, last_used);
+            }
+            TokenUsage {
+                today: Today { day, counts },
+                before,
+                last_used,
+                secrets,
+                exercised: exercised.into_iter().map(GrantMark).collect(),
+                consumers,
+            }
+        },
+    )
+}
+
+pub(super) fn any_consumer() -> impl Strategy<Value = Consumer> {
+    let times = (any_time(), any_time(), option::of(any_time()));
+    (times, any_day(), any::<u64>(), any::<u32>()).prop_map(
+        |((first_seen, last_seen, old_used), day, calls, version)| Consumer {
+            first_seen,
+            last_seen,
+            day,
+            calls,
+            version,
+            old_used,
+        },
+    )
 }

@@ -14,12 +14,13 @@ use crate::domain::role::Role;
 use crate::domain::secret::{Digest, KeyId, Place, Secret};
 use crate::domain::time::{Day, Timestamp};
 use crate::domain::token::{Access, Token};
-use crate::domain::usage::{Consumer, Counts, Days, SecretUse, Today, TokenUsage};
+use crate::domain::usage::{Consumer, Counts, Days, GrantMark, SecretUse, Today, TokenUsage};
 use crate::store::backend::Revision;
 use crate::store::record::log::ChainEnd;
+use crate::store::record::packed::{self, Packed};
 use crate::store::record::{
     Change, Checkpoint, Head, Holder, ImageFooter, KeyCheck, Link, LoggedEvent, Node, Replay,
-    Slots, UsageSave,
+    Slots, UsageFold, UsageLog, UsagePage,
 };
 use crate::store::seal::Sum;
 
@@ -273,16 +274,72 @@ pub(super) fn usage() -> TokenUsage {
             calls: 2_400,
             last_used: TIME,
         }],
-        exercised: ["dispatch".to_owned(), "tables/*:read".to_owned()].into(),
+        exercised: [5, 7].map(GrantMark).into(),
+        before: usage_history(),
         consumers: 4,
     }
 }
 
-pub(super) fn usage_history() -> Days {
-    let (today, counts) = (Day::of(TIME), usage().today.counts);
+fn usage_history() -> Days {
+    let counts = Counts {
+        allowed: 300,
+        denied: 1,
+    };
+    let today = Day::of(TIME);
     [(today.before(89), counts), (today.before(1), counts)]
         .into_iter()
         .collect()
+}
+
+/// An account's use, a token's, that of one of its consumers, and a history, as they are packed.
+pub(super) fn usage_log() -> UsageLog {
+    let account = TokenUsage {
+        today: usage().today,
+        ..TokenUsage::default()
+    };
+    let mut entries = Vec::new();
+    push(&mut entries, b"a0000acme", &account);
+    push(&mut entries, b"t0123456789ABCDEFGHIJKL", &usage());
+    push(
+        &mut entries,
+        b"t0123456789ABCDEFGHIJKL/billing",
+        &consumer(),
+    );
+    push(&mut entries, b"t0123456789ABCDEFGHIJKL", &usage_history());
+    UsageLog { entries }
+}
+
+pub(super) fn usage_page() -> UsagePage {
+    let often = TokenUsage {
+        secrets: vec![SecretUse {
+            version: 2,
+            day: Day::of(TIME),
+            calls: 2_500,
+            last_used: TIME,
+        }],
+        exercised: Vec::new(),
+        before: Days::default(),
+        ..usage()
+    };
+    let mut entries = Vec::new();
+    push(&mut entries, b"t0123456789ABCDEFGHIJKL", &often);
+    UsagePage {
+        next: Some(b"t0123456789ABCDEFGHIJKM".into()),
+        entries,
+    }
+}
+
+pub(super) fn usage_fold() -> UsageFold {
+    UsageFold {
+        through: 7,
+        after: b"t0123456789ABCDEFGHIJKL".into(),
+    }
+}
+
+fn push(entries: &mut Vec<u8>, name: &[u8], value: &impl Packed) {
+    let mut bytes = Vec::new();
+    value.pack(&mut bytes);
+    packed::push(entries, name, &bytes);
 }
 
 pub(super) fn consumer() -> Consumer {
@@ -293,13 +350,6 @@ pub(super) fn consumer() -> Consumer {
         calls: 12,
         version: 2,
         old_used: Some(TIME),
-    }
-}
-
-pub(super) fn usage_save() -> UsageSave {
-    UsageSave {
-        sequence: 7,
-        time: TIME,
     }
 }
 
