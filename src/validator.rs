@@ -9,7 +9,7 @@ mod compare;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::directory::{Directory, Member};
 use crate::domain::account::Account;
 use crate::domain::budget::{Budget, Unmetered};
@@ -164,9 +164,24 @@ impl Validator {
         self.clock.now()
     }
 
+    /// The clocks that this validator decides by, as they stand.
+    #[must_use]
+    pub fn clocks(&self) -> Reading {
+        self.clock.read()
+    }
+
     /// Decides, and pays from the budget. What is undecided has left no trace but in the budget.
     pub fn validate(&self, ask: &Ask<'_>, budget: &mut impl Budget) -> Result<Answer, Undecided> {
-        let clocks = self.clock.read();
+        self.validate_at(self.clock.read(), ask, budget)
+    }
+
+    /// The same at a moment that the clocks have been read for.
+    pub fn validate_at(
+        &self,
+        clocks: Reading,
+        ask: &Ask<'_>,
+        budget: &mut impl Budget,
+    ) -> Result<Answer, Undecided> {
         let now = clocks.now();
         let revision = self.directory.revision();
         let found = self.find(ask, now);
@@ -225,6 +240,19 @@ impl Validator {
             (None, Some(identity)) => Ok(identity),
             _ => Err(answer.verdict),
         }
+    }
+
+    /// Whether the same credentials, presented again, leave no mark for as long as nothing changes: their secret is current or
+    /// retiring, and under the current key.
+    #[must_use]
+    pub fn leaves_no_mark(&self, identity: &Identity, now: Timestamp) -> bool {
+        let secret = identity.secret();
+        let state = identity.token.secret_state(secret, now);
+        let plain = matches!(
+            state,
+            Some(SecretState::Current | SecretState::Retiring { .. })
+        );
+        plain && secret.key == self.keyring.current().id()
     }
 
     /// The token whose secret was presented, and the secret's digest under the current key.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tonic::Status;
 
+use super::convert::validation::Asked;
 use super::gate::Caller;
 use super::proto::batch_item::Answer;
 use super::{Desk, proto, status};
@@ -17,12 +18,10 @@ pub(super) async fn validate(
     caller: &Caller,
     batch: &proto::BatchValidateCredentialsRequest,
 ) -> Result<proto::BatchValidateCredentialsResponse, Status> {
-    if batch.requests.len() > limits::BATCH {
-        let rule = format!("must be at most {}", limits::BATCH);
-        return Err(desk.refuse(caller, Error::invalid("requests", rule)));
-    }
+    check(batch.requests.len()).map_err(|error| desk.refuse(caller, error))?;
     let answers = batch.requests.iter().map(async |asked| {
-        let answer = match desk.validate(caller, asked).await {
+        let asked = Asked::of(asked);
+        let answer = match desk.validate(caller, &asked).await {
             Ok(response) => Answer::Response(response),
             Err(error) => Answer::Undecided(status::undecided(&error)),
         };
@@ -32,4 +31,13 @@ pub(super) async fn validate(
     });
     let items = join_all(answers).await;
     Ok(proto::BatchValidateCredentialsResponse { items })
+}
+
+/// Whether so many may be asked at once.
+pub(super) fn check(requests: usize) -> Result<(), Error> {
+    if requests > limits::BATCH {
+        let rule = format!("must be at most {}", limits::BATCH);
+        return Err(Error::invalid("requests", rule));
+    }
+    Ok(())
 }

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use http::{HeaderMap, HeaderName};
+
+/// Where a caller names its call, and an answer repeats the name.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
 pub(crate) const LONGEST: usize = 64;
 /// A made id: 64 random bits in hex. It tells calls apart in a log; it is no secret.
 pub(crate) const MADE: usize = 16;
@@ -28,6 +33,14 @@ impl CallId {
         let fit = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
         ((1..=LONGEST).contains(&presented.len()) && presented.iter().all(fit))
             .then(|| Self::holding(presented))
+    }
+
+    /// The caller's own name for the call where it is fit to be logged, else one that is made.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let presented = headers.get(HEADER);
+        presented
+            .and_then(|presented| Self::parse(presented.as_bytes()))
+            .unwrap_or_else(Self::made)
     }
 
     pub(crate) fn made() -> Self {

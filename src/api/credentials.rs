@@ -6,6 +6,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Streaming};
 
 use super::batch;
+use super::convert::validation::Asked;
 use super::convert::{page, request_id, required, secret, token, usage};
 use super::gate::Caller;
 use super::hold::{self, Holding};
@@ -75,7 +76,8 @@ impl CredentialService for Credentials {
         request: Request<proto::ValidateCredentialsRequest>,
     ) -> Answer<proto::ValidateCredentialsResponse> {
         let caller = Caller::of(&request)?;
-        let answer = self.0.validate(&caller, request.get_ref()).await?;
+        let asked = Asked::of(request.get_ref());
+        let answer = self.0.validate(&caller, &asked).await?;
         Ok(Response::new(answer))
     }
 

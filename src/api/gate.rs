@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -27,6 +27,7 @@ use crate::domain::presented::Presented;
 use crate::domain::token::Token;
 use crate::registry::Call;
 use crate::registry::replay::Once;
+use crate::validator::Identity;
 
 /// An admitted caller, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -42,6 +43,32 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Whoever was authenticated, about to call a method.
+    pub(super) fn new(
+        identity: &Identity,
+        method: &'static Method,
+        address: Option<IpAddr>,
+        call_id: CallId,
+    ) -> Self {
+        Self {
+            token: Arc::clone(&identity.token),
+            secret_version: identity.secret_version(),
+            scope: Scope::of(&identity.token),
+            method,
+            address,
+            call_id,
+        }
+    }
+
+    /// The same, calling another method.
+    pub(super) fn calling(self, method: &'static Method, call_id: CallId) -> Self {
+        Self {
+            method,
+            call_id,
+            ..self
+        }
+    }
+
     /// The caller that the gate admitted.
     pub(super) fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
         request
@@ -100,36 +127,40 @@ impl<S> Gate<S> {
     /// The caller, if it may make this call.
     fn admit(&self, request: &Request<Body>) -> Result<Caller, Status> {
         let method = Method::of(request.uri().path()).ok_or_else(status::unknown_method)?;
-        let header = request.headers().get(http::header::AUTHORIZATION);
-        let presented = header.map(|value| value.to_str()).transpose();
-        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
         let extensions = request.extensions();
-        let address = extensions
-            .get::<Peer>()
-            .map(|peer| peer.address.ip().to_canonical());
-        let identity = self
-            .desk
-            .validator
-            .authenticate(presented.map(Presented::Header), address);
-        let identity = identity.map_err(|verdict| {
-            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
-        })?;
+        let address = extensions.get::<Peer>().map(Peer::ip);
+        let header = request.headers().get(http::header::AUTHORIZATION);
+        let identity = self.desk.authenticate(header, address)?;
         let call_id = extensions
             .get::<CallId>()
             .copied()
             .unwrap_or_else(CallId::made);
-        let caller = Caller {
-            secret_version: identity.secret_version(),
-            scope: Scope::of(&identity.token),
-            token: identity.token,
-            method,
-            address,
-            call_id,
-        };
-        method
-            .admits(&caller.token)
-            .inspect_err(|_| self.desk.deny(&caller))?;
+        let caller = Caller::new(&identity, method, address, call_id);
+        self.desk.admit(&caller)?;
         Ok(caller)
+    }
+}
+
+impl Desk {
+    /// Whoever presents this header, from this address.
+    pub(super) fn authenticate(
+        &self,
+        header: Option<&HeaderValue>,
+        address: Option<IpAddr>,
+    ) -> Result<Identity, Status> {
+        let presented = header.map(|value| value.to_str()).transpose();
+        let presented = presented.map_err(|_| status::unauthenticated(DenyReason::Malformed))?;
+        let presented = presented.map(Presented::Header);
+        let identity = self.validator.authenticate(presented, address);
+        identity.map_err(|verdict| {
+            status::unauthenticated(verdict.reason.unwrap_or(DenyReason::Unknown))
+        })
+    }
+
+    /// Whether the caller has the grant of the method that it calls; the audit log hears of one that has not.
+    pub(super) fn admit(self: &Arc<Self>, caller: &Caller) -> Result<(), Status> {
+        let admitted = caller.method.admits(&caller.token);
+        admitted.inspect_err(|_| self.deny(caller))
     }
 }
 

@@ -13,13 +13,14 @@ use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::convert::validation;
+use super::convert::validation::{self, Asked, Told};
 use super::gate::Caller;
 use super::peer::Cut;
 use super::{Desk, proto, standing, status};
 use crate::directory::alarms::{Alarm, Watched};
 use crate::domain::field::Violation;
 use crate::domain::operator::Scope;
+use crate::meter::Purse;
 use crate::meter::holders::Holder;
 use crate::meter::slots::Slot;
 use crate::meter::usage::Used;
@@ -67,14 +68,18 @@ pub(super) async fn hold(
     let ask = ask(&asked, &caller.scope).map_err(|error| desk.refuse(&caller, error))?;
     desk.reach(asked.min_revision).await?;
     let mut purse = desk.purse(&ask).for_connection();
-    let answer = desk.decide(&ask, &mut purse).await?;
-    let quota = desk.quota(&answer, &purse);
+    let tell = |answer: Answer, purse: &Purse<'_>| {
+        let told = Told::of(&answer, desk.quota(&answer, purse), asked.with_grants);
+        (
+            told.message(),
+            answer.verdict.reason.is_none(),
+            answer.identity,
+        )
+    };
+    let (response, allowed, identity) = desk.decide(&ask, &mut purse, tell).await?;
     // One that was paid for before something else was refused goes back.
-    let allowed = answer.verdict.reason.is_none();
     let slot = purse.take_slot().filter(|_| allowed);
-    let identity = answer.identity.clone();
     let (held, limit) = figures(desk, identity.as_ref());
-    let response = validation::answer(answer, quota, asked.with_grants);
     let first = Box::new(proto::HoldConnectionResponse {
         response: Some(response),
         held,
@@ -166,7 +171,7 @@ impl Held {
     fn decide_again(&mut self) -> Result<(), Box<proto::HoldConnectionResponse>> {
         let validator = &self.desk.validator;
         let revision = validator.directory().revision();
-        let question = validation::ask(&self.asked, &self.caller.scope)
+        let question = validation::ask(&Asked::of(&self.asked), &self.caller.scope)
             .expect("it was asked before")
             .question;
         let (token, version) = (self.identity.token.id, self.identity.secret_version());
@@ -185,9 +190,8 @@ impl Held {
             revision,
             now: validator.now(),
         };
-        let response = validation::answer(answer, None, false);
         Err(Box::new(proto::HoldConnectionResponse {
-            response: Some(response),
+            response: Some(Told::of(&answer, None, false).message()),
             held,
             limit,
         }))
@@ -248,7 +252,7 @@ fn ask<'a>(
         let rule = "must not be set: a connection is held or not";
         return Err(Error::invalid("request.dry_run", rule));
     }
-    validation::ask(asked, scope).map_err(|error| match error {
+    validation::ask(&Asked::of(asked), scope).map_err(|error| match error {
         Error::Invalid(violations) => Error::Invalid(
             violations
                 .into_iter()

@@ -13,6 +13,7 @@ mod directory;
 mod events;
 mod gate;
 mod hold;
+pub mod hot;
 pub mod methods;
 pub mod peer;
 pub mod proto;

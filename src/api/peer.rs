@@ -1,6 +1,6 @@
 //! A call's transport connection: where it comes from, and how to end it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,6 +10,14 @@ use std::task::{Context, Poll, Waker};
 pub struct Peer {
     pub address: SocketAddr,
     pub cut: Cut,
+}
+
+impl Peer {
+    /// The address that callers' allowed networks are compared with.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip().to_canonical()
+    }
 }
 
 /// Ends a transport connection, whatever it is doing: for one whose client does not read what it has to know.

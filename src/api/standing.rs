@@ -6,7 +6,31 @@ use super::gate::Caller;
 use super::{Desk, status};
 use crate::domain::decision::{DenyReason, Question};
 use crate::domain::operator::Scope;
+use crate::domain::time::Timestamp;
+use crate::store::backend::Revision;
 use crate::validator::Identity;
+
+/// For how long what was found of a caller is so: until something is committed, or until it ends by the passing of time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    revision: Revision,
+    until: Option<Timestamp>,
+}
+
+impl Standing {
+    /// What was found at `now`, on a state that is not older than `revision`.
+    pub(super) fn new(revision: Revision, identity: &Identity, now: Timestamp) -> Self {
+        Self {
+            revision,
+            until: identity.good_until(now),
+        }
+    }
+
+    /// Whether it is still so.
+    pub(super) fn holds(&self, revision: Revision, now: Timestamp) -> bool {
+        self.revision == revision && self.until.is_none_or(|until| now < until)
+    }
+}
 
 /// The caller as it is now. To be asked before each message of a stream; it reads memory alone.
 pub(super) fn check(desk: &Desk, caller: &Caller) -> Result<Identity, Status> {

@@ -15,7 +15,7 @@ const SENDERS_MISTAKES: [(Code, &str, &str); 2] = [
 ];
 
 /// How tonic begins its INTERNAL for bytes that are not the method's message, text that is not UTF-8 among them.
-const UNDECODED: &str = "failed to decode Protobuf message";
+pub(super) const UNDECODED: &str = "failed to decode Protobuf message";
 
 /// How it begins its OUT_OF_RANGE for a message over the limit.
 const TOO_LARGE: &str = "Error, decoded message length too large";

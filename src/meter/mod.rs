@@ -14,7 +14,7 @@ pub mod usage;
 
 use std::sync::Arc;
 
-pub use purse::{Purse, Unleased};
+pub use purse::{Bill, Purse, Unleased};
 use quota::Quotas;
 use rate::Rates;
 use slots::Slots;

@@ -15,12 +15,18 @@ use crate::domain::time::Timestamp;
 #[derive(Debug)]
 pub struct Purse<'a> {
     meter: &'a Meter,
+    clock: &'a dyn Clock,
+    bill: Bill,
+}
+
+/// What one request is to pay and what it has paid: its purse while it waits, without the meter.
+#[derive(Debug)]
+pub struct Bill {
     /// Calls that the request counts for.
     cost: u64,
     /// Nothing is taken.
     dry_run: bool,
     connection: Connection,
-    clock: &'a dyn Clock,
     /// The rate has been paid; it is not paid again when the request is decided again.
     rate_paid: bool,
     figures: Option<Figures>,
@@ -55,34 +61,45 @@ impl<'a> Purse<'a> {
     /// For a request that holds no connection.
     #[must_use]
     pub fn new(meter: &'a Meter, cost: u64, dry_run: bool, clock: &'a dyn Clock) -> Self {
-        Self {
-            meter,
+        let bill = Bill {
             cost,
             dry_run,
             connection: Connection::None,
-            clock,
             rate_paid: false,
             figures: None,
             waits_for: None,
-        }
+        };
+        Self::resumed(meter, bill, clock)
+    }
+
+    /// The purse of a request that waited.
+    #[must_use]
+    pub fn resumed(meter: &'a Meter, bill: Bill, clock: &'a dyn Clock) -> Self {
+        Self { meter, clock, bill }
+    }
+
+    /// What is kept of the purse while its request waits.
+    #[must_use]
+    pub fn into_bill(self) -> Bill {
+        self.bill
     }
 
     /// The same for a request that holds a connection of its token from its answer on.
     #[must_use]
     pub fn for_connection(mut self) -> Self {
-        self.connection = Connection::Wanted;
+        self.bill.connection = Connection::Wanted;
         self
     }
 
     /// The account's day as the request left it, where it has a limit and came to be known.
     #[must_use]
     pub fn figures(&self) -> Option<Figures> {
-        self.figures
+        self.bill.figures
     }
 
     /// The connection that was paid for.
     pub fn take_slot(&mut self) -> Option<Slot> {
-        match std::mem::replace(&mut self.connection, Connection::None) {
+        match std::mem::replace(&mut self.bill.connection, Connection::None) {
             Connection::Paid(slot) => Some(slot),
             Connection::None | Connection::Wanted | Connection::Refused => None,
         }
@@ -91,12 +108,12 @@ impl<'a> Purse<'a> {
     /// What the request waits for, where it does.
     #[must_use]
     pub fn lacks(&self) -> Option<Unleased> {
-        self.waits_for.as_ref().map(Wait::lacks)
+        self.bill.waits_for.as_ref().map(Wait::lacks)
     }
 
     /// Waits for the store, after which the request is to be decided again.
     pub async fn wait(&mut self) -> Result<(), Unleased> {
-        match &mut self.waits_for {
+        match &mut self.bill.waits_for {
             None => return Err(Unleased::Calls),
             Some(Wait::Calls(answer)) => {
                 let answered = answer.clone().answered().await;
@@ -104,16 +121,16 @@ impl<'a> Purse<'a> {
             }
             Some(Wait::Slot(ticket)) => {
                 let handed = ticket.answered().await.map_err(|_| Unleased::Slot)?;
-                self.connection = handed.map_or(Connection::Refused, Connection::Paid);
+                self.bill.connection = handed.map_or(Connection::Refused, Connection::Paid);
             }
         }
-        self.waits_for = None;
+        self.bill.waits_for = None;
         Ok(())
     }
 
     fn connection(&mut self, subject: &Subject<'_>) -> Spent {
         const REFUSED: Spent = Spent::Refused { retry_after: None };
-        match self.connection {
+        match self.bill.connection {
             Connection::None | Connection::Paid(_) => return Spent::Paid,
             Connection::Refused => return REFUSED,
             Connection::Wanted => {}
@@ -121,15 +138,15 @@ impl<'a> Purse<'a> {
         let limit = subject.token.max_connections(&subject.account.policy);
         match self.meter.slots.take(subject.token.id, limit) {
             Taken::Slot(slot) => {
-                self.connection = Connection::Paid(slot);
+                self.bill.connection = Connection::Paid(slot);
                 Spent::Paid
             }
             Taken::Refused => {
-                self.connection = Connection::Refused;
+                self.bill.connection = Connection::Refused;
                 REFUSED
             }
             Taken::Wait(ticket) => {
-                self.waits_for = Some(Wait::Slot(ticket));
+                self.bill.waits_for = Some(Wait::Slot(ticket));
                 Spent::Unknown
             }
         }
@@ -139,11 +156,13 @@ impl<'a> Purse<'a> {
         let (rates, id) = (&self.meter.rates, subject.token.id);
         match subject.token.rate_limit {
             None => Spent::Paid,
-            Some(_) if self.rate_paid => Spent::Paid,
-            Some(limit) if self.dry_run => rates.peek(id, limit, self.cost, self.clock.steady()),
+            Some(_) if self.bill.rate_paid => Spent::Paid,
+            Some(limit) if self.bill.dry_run => {
+                rates.peek(id, limit, self.bill.cost, self.clock.steady())
+            }
             Some(limit) => {
-                let spent = rates.spend(id, limit, self.cost, self.clock.steady());
-                self.rate_paid = spent == Spent::Paid;
+                let spent = rates.spend(id, limit, self.bill.cost, self.clock.steady());
+                self.bill.rate_paid = spent == Spent::Paid;
                 spent
             }
         }
@@ -154,13 +173,13 @@ impl<'a> Purse<'a> {
             return Spent::Paid;
         };
         let (quotas, account) = (&self.meter.quotas, &subject.account.id);
-        let (spent, figures, wait) = if self.dry_run {
-            quotas.peek(account, limit, self.cost, now)
+        let (spent, figures, wait) = if self.bill.dry_run {
+            quotas.peek(account, limit, self.bill.cost, now)
         } else {
-            quotas.spend(account, limit, self.cost, now)
+            quotas.spend(account, limit, self.bill.cost, now)
         };
-        self.figures = figures;
-        self.waits_for = wait.map(Wait::Calls);
+        self.bill.figures = figures;
+        self.bill.waits_for = wait.map(Wait::Calls);
         spent
     }
 }
@@ -201,14 +220,14 @@ impl Purse<'_> {
         };
         format!(
             "the token may be used {} times in {:?}, {} of them at once, and this costs {}",
-            limit.calls, limit.per, limit.burst, self.cost
+            limit.calls, limit.per, limit.burst, self.bill.cost
         )
         .into()
     }
 
     fn tell_quota(&self, limit: Option<u64>) -> Cow<'static, str> {
-        let cost = self.cost;
-        match (limit, self.figures) {
+        let cost = self.bill.cost;
+        match (limit, self.bill.figures) {
             (None, _) => "the account has no limit of daily calls".into(),
             (Some(limit), None) => {
                 format!("the account has {limit} calls a day, and this costs {cost}").into()

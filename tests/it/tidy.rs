@@ -44,6 +44,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
         "api",
         &[
             "domain",
+            "clock",
             "store",
             "directory",
             "invalidations",

@@ -8,6 +8,7 @@ use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
+use crate::api::convert::validation::Asked;
 use crate::api::gate::Caller;
 use crate::api::proto::stream_validate_credentials_response::Answer;
 use crate::api::stream::waiting::{Pending, Waiting};
@@ -117,6 +118,7 @@ impl Stream for Answers {
 
 async fn reply(desk: &Arc<Desk>, caller: &Caller, question: Question) -> Reply {
     let asked = question.request.unwrap_or_default();
+    let asked = Asked::of(&asked);
     let answer = match desk.validate(caller, &asked).await {
         Ok(response) => Answer::Response(response),
         Err(error) => Answer::Undecided(status::undecided(&error)),

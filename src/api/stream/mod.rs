@@ -17,6 +17,7 @@ pub(super) use self::answers::Answers;
 pub(super) use self::events::EventWatch;
 pub(super) use self::invalidations::InvalidationWatch;
 pub(super) use self::pull::Pull;
+pub(super) use self::waiting::Waiting;
 pub(super) use self::watches::Watches;
 
 use super::Desk;

@@ -8,38 +8,38 @@ use futures_util::stream::{FuturesUnordered, Stream as _};
 use crate::domain::limits;
 
 /// What a question takes up, given back with its answer.
-pub(super) type Pending<T> = Pin<Box<dyn Future<Output = (usize, T)> + Send>>;
+pub(in crate::api) type Pending<T> = Pin<Box<dyn Future<Output = (usize, T)> + Send>>;
 
-pub(super) struct Waiting<T> {
+pub(in crate::api) struct Waiting<T> {
     answers: FuturesUnordered<Pending<T>>,
     bytes: usize,
 }
 
 impl<T> Waiting<T> {
-    pub(super) fn new() -> Self {
+    pub(in crate::api) fn new() -> Self {
         Self {
             answers: FuturesUnordered::new(),
             bytes: 0,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::api) fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
 
     /// Whether one more question may be read.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::api) fn has_room(&self) -> bool {
         self.answers.len() < limits::STREAM_WAITING && self.bytes < limits::STREAM_WAITING_BYTES
     }
 
     /// Waits for one more, whose question takes up `bytes`.
-    pub(super) fn push(&mut self, bytes: usize, answer: Pending<T>) {
+    pub(in crate::api) fn push(&mut self, bytes: usize, answer: Pending<T>) {
         self.bytes += bytes;
         self.answers.push(answer);
     }
 
     /// The next answer that is there; `None` while none is waited for.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    pub(in crate::api) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         Pin::new(&mut self.answers).poll_next(cx).map(|answered| {
             let (bytes, answer) = answered?;
             self.bytes -= bytes;

@@ -7,13 +7,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::api::call_id::CallId;
-
-const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+use crate::api::call_id::{CallId, HEADER};
 
 /// The id of the call that `request` is; every layer within this one finds one.
 pub(super) fn of<B>(request: &Request<B>) -> CallId {
@@ -53,10 +51,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let presented = request.headers().get(HEADER);
-        let id = presented
-            .and_then(|presented| CallId::parse(presented.as_bytes()))
-            .unwrap_or_else(CallId::made);
+        let id = CallId::of(request.headers());
         request.extensions_mut().insert(id);
         Echoed {
             inner: self.inner.call(request),
