@@ -34,3 +34,4 @@ mod tidy;
 mod time;
 mod usage;
 mod watching;
+mod wire;
