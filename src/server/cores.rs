@@ -14,13 +14,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tonic::service::Routes;
-use tower::Layer as _;
 use tracing::{debug, error};
 
 use super::connection::Connection;
 use super::drain::End;
-use super::http2;
-use super::layers;
+use super::http2::{self, Validates};
+use super::layers::Layers;
 use super::seats::Seat;
 use crate::config::ServerSettings;
 
@@ -106,6 +105,7 @@ impl Drop for Load {
 pub(super) fn start(
     number: usize,
     routes: impl FnOnce() -> Routes + Send + 'static,
+    hot: Option<Arc<dyn Validates>>,
     settings: ServerSettings,
     end: End,
 ) -> io::Result<(Core, oneshot::Receiver<io::Result<()>>)> {
@@ -117,7 +117,7 @@ pub(super) fn start(
     thread::Builder::new()
         .name(format!("core-{number}"))
         .spawn(move || {
-            let result = runtime.block_on(serve(arrivals, routes(), &settings, end));
+            let result = runtime.block_on(serve(arrivals, routes(), hot, &settings, end));
             // Connections that were cut off end with their runtime; say so only afterwards.
             drop(runtime);
             let _ = ended.send(result);
@@ -129,10 +129,11 @@ pub(super) fn start(
 pub(super) async fn serve(
     Arrivals(mut arrivals): Arrivals,
     routes: Routes,
+    hot: Option<Arc<dyn Validates>>,
     settings: &ServerSettings,
     mut end: End,
 ) -> io::Result<()> {
-    let service = layers::all(settings).layer(routes.prepare());
+    let face = http2::routed(routes, Layers::new(settings), hot);
     let closing = end.clone();
     let mut connections = JoinSet::new();
     let served = async {
@@ -142,7 +143,7 @@ pub(super) async fn serve(
                     let Some((arrival, load)) = arrival else { break };
                     if let Some(connection) = connection(arrival, load, settings.first_bytes) {
                         let age = settings.max_connection_age;
-                        connections.spawn(http2::serve(connection, service.clone(), age, closing.clone()));
+                        connections.spawn(http2::serve(connection, face.clone(), age, closing.clone()));
                     }
                 }
                 Some(ended) = connections.join_next() => tell_of_panic(ended),

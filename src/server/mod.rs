@@ -21,6 +21,7 @@ mod verifying;
 
 pub use drain::Signals;
 pub use health::Health;
+pub use http2::{Hot, Validates};
 pub use serve::{Faces, Listeners, serve};
 
 /// Bytes of one request's message, of every service (tonic's default is 4 MiB).

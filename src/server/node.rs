@@ -15,7 +15,7 @@ use super::images::Images;
 use super::leaps;
 use super::operator::{self, MakeError, NewOperator};
 use super::verifying::Verifying;
-use super::{Faces, Health, Listeners, MAX_REQUEST, reflection, serve};
+use super::{Faces, Health, Listeners, MAX_REQUEST, Validates, reflection, serve};
 use crate::api::{self, Desk};
 use crate::clock::Clock;
 use crate::config::{Config, StoreKind};
@@ -161,11 +161,13 @@ impl Node {
                 routes
             }
         };
+        let hot = Arc::clone(&self.desk) as Arc<dyn Validates>;
         health.set_ready(true);
         let served = serve(
             listeners,
             Faces {
                 main,
+                hot: Some(hot),
                 side: Routes::default(),
             },
             health,

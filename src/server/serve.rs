@@ -15,6 +15,7 @@ use super::acceptor::Acceptor;
 use super::cores::{self, Core};
 use super::drain::{Drain, End};
 use super::health::Health;
+use super::http2::Validates;
 use super::seats::Seats;
 use crate::config::ServerSettings;
 
@@ -53,6 +54,8 @@ impl Listeners {
 pub struct Faces<F> {
     /// Makes the services anew for each core.
     pub main: F,
+    /// What answers validations on the main listener where they are read; without it, they go to the services like all else.
+    pub hot: Option<Arc<dyn Validates>>,
     /// On the side listener.
     pub side: Routes,
 }
@@ -72,7 +75,7 @@ where
 {
     let (drain, end) = Drain::new();
     let mut running = JoinSet::new();
-    let cores = start_cores(&mut running, faces.main, &health, settings, &end)?;
+    let cores = start_cores(&mut running, faces.main, faces.hot, &health, settings, &end)?;
     running.spawn(open(
         listeners.main,
         Seats::new(settings.max_connections, settings.max_connections_per_peer),
@@ -120,6 +123,7 @@ async fn bind(flag: &str, address: SocketAddr) -> io::Result<TcpListener> {
 fn start_cores<F>(
     running: &mut JoinSet<io::Result<()>>,
     routes: F,
+    hot: Option<Arc<dyn Validates>>,
     health: &Health,
     settings: &ServerSettings,
     end: &End,
@@ -131,7 +135,13 @@ where
     for number in 0..settings.cores.get() {
         let (routes, health) = (routes.clone(), health.clone());
         let with_health = move || routes().add_service(health.service());
-        let (core, ending) = cores::start(number, with_health, settings.clone(), end.clone())?;
+        let (core, ending) = cores::start(
+            number,
+            with_health,
+            hot.clone(),
+            settings.clone(),
+            end.clone(),
+        )?;
         running.spawn(cores::ended(ending));
         all.push(core);
     }
@@ -150,7 +160,8 @@ fn start_side(
     let (core, arrivals) = Core::new();
     let routes = routes.add_service(health.service());
     let (own_settings, own_end) = (settings.clone(), end.clone());
-    running.spawn(async move { cores::serve(arrivals, routes, &own_settings, own_end).await });
+    running
+        .spawn(async move { cores::serve(arrivals, routes, None, &own_settings, own_end).await });
     let seats = Seats::new(SIDE_CONNECTIONS, SIDE_CONNECTIONS);
     running.spawn(open(listener, seats, vec![core], end.clone()));
 }

@@ -60,6 +60,7 @@ impl Running {
                 count.fetch_add(1, Ordering::Relaxed);
                 reflection::add(Routes::new(Odd), crate::api::proto::DESCRIPTORS)
             },
+            hot: None,
             side: Routes::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();

@@ -161,7 +161,11 @@ impl Server {
 
     /// The first operator.
     pub(crate) fn operator(&self) -> Client {
-        self.caller(&read(&self.operator_file))
+        self.caller(&self.operator_text())
+    }
+
+    pub(crate) fn operator_text(&self) -> String {
+        read(&self.operator_file)
     }
 
     /// Whoever presents this text.

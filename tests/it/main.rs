@@ -35,3 +35,4 @@ mod tidy;
 mod time;
 mod usage;
 mod watching;
+mod wire;

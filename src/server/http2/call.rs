@@ -12,15 +12,16 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::{Calls, outgoing};
+use super::face::Answering;
+use super::outgoing;
 
 /// Asks and answers. A caller that is gone costs nobody else anything.
 pub(super) async fn answer(
-    calls: impl Calls,
+    service: impl Answering,
     request: Request<Body>,
     mut respond: SendResponse<Bytes>,
 ) {
-    let Some(response) = wait(calls, request, &mut respond).await else {
+    let Some(response) = wait(service, request, &mut respond).await else {
         return;
     };
     let (head, body) = response.into_parts();
@@ -37,11 +38,11 @@ pub(super) async fn answer(
 
 /// The answer; none where the caller has given up the call, which is dropped then.
 async fn wait(
-    calls: impl Calls,
+    service: impl Answering,
     request: Request<Body>,
     respond: &mut SendResponse<Bytes>,
 ) -> Option<Response<Body>> {
-    let mut call = pin!(calls.oneshot(request));
+    let mut call = pin!(service.oneshot(request));
     poll_fn(|cx| match call.as_mut().poll(cx) {
         Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
         Poll::Ready(Err(never)) => match never {},

@@ -11,10 +11,10 @@ use http::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::call;
+use super::face::{Face, Services};
+use super::hot::Inline;
 use super::keepalive::Keepalive;
 use super::leaving::Leaving;
-use super::{Calls, incoming};
 use crate::api::peer::Peer;
 use crate::server::connection::Heard;
 
@@ -22,7 +22,8 @@ use crate::server::connection::Heard;
 pub(super) struct Driver<IO, S> {
     http2: Connection<IO, Bytes>,
     peer: Peer,
-    calls: S,
+    face: Face<S>,
+    inline: Inline,
     keepalive: Keepalive,
     /// `None` once the peer has been told to go.
     leaving: Option<Leaving>,
@@ -31,19 +32,20 @@ pub(super) struct Driver<IO, S> {
 impl<IO, S> Driver<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    S: Calls,
+    S: Services,
 {
     pub(super) fn new(
         http2: Connection<IO, Bytes>,
         peer: Peer,
         heard: Heard,
-        calls: S,
+        face: Face<S>,
         leaving: Leaving,
     ) -> Self {
         Self {
             http2,
+            inline: Inline::new(&face, &peer),
             peer,
-            calls,
+            face,
             keepalive: Keepalive::new(heard),
             leaving: Some(leaving),
         }
@@ -58,7 +60,10 @@ where
         }
     }
 
-    /// Takes what has come, and sends what there is to send. Ready when the connection is over.
+    /// Takes what has come, answers what can be answered at once, and sends. Ready when the connection is over.
+    ///
+    /// Each look at the connection may write to it: so all that has come is taken before any of it is answered, and the answers leave
+    /// together.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.http2.poll_accept(cx) {
@@ -68,26 +73,28 @@ where
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if self.inline.answer(&self.face, cx) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
-    fn begin(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn begin(&mut self, mut request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         if request.method() != Method::POST {
             refuse_method(&mut respond);
             return;
         }
-        let mut request = request.map(incoming::body);
         request.extensions_mut().insert(self.peer.clone());
-        tokio::spawn(call::answer(self.calls.clone(), request, respond));
+        if let Some((request, respond)) = self.inline.take(request, respond) {
+            self.face.serve(request, Bytes::new(), respond);
+        }
     }
 }
 
 impl<IO, S> Future for Driver<IO, S>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    S: Calls,
+    S: Services,
 {
     type Output = ();
 

@@ -8,12 +8,26 @@ use h2::{Reason, RecvStream};
 use http_body::Frame;
 use tonic::body::Body;
 
-/// The body of a request. Trailers are none of gRPC's in a request, and are not read.
-pub(super) fn body(stream: RecvStream) -> Body {
-    Body::new(Incoming(stream))
+/// The body of a request, of which something may have been `taken` already. Trailers are none of gRPC's in a request, and are not
+/// read.
+pub(super) fn body(taken: Bytes, stream: RecvStream) -> Body {
+    Body::new(Incoming { taken, stream })
 }
 
-struct Incoming(RecvStream);
+struct Incoming {
+    taken: Bytes,
+    stream: RecvStream,
+}
+
+impl Incoming {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+        if self.taken.is_empty() {
+            self.stream.poll_data(cx)
+        } else {
+            Poll::Ready(Some(Ok(std::mem::take(&mut self.taken))))
+        }
+    }
+}
 
 impl http_body::Body for Incoming {
     type Data = Bytes;
@@ -23,10 +37,10 @@ impl http_body::Body for Incoming {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        Poll::Ready(match ready!(self.0.poll_data(cx)) {
+        Poll::Ready(match ready!(self.poll_data(cx)) {
             Some(Ok(data)) => {
                 // Fails where the stream is gone, and its window with it.
-                let _ = self.0.flow_control().release_capacity(data.len());
+                let _ = self.stream.flow_control().release_capacity(data.len());
                 Some(Ok(Frame::data(data)))
             }
             // The peer wants no more of the answer, and has said all it had to say.
@@ -37,6 +51,6 @@ impl http_body::Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.taken.is_empty() && self.stream.is_end_stream()
     }
 }

@@ -1,26 +1,30 @@
-//! HTTP/2 on one connection, with its limits. `driver` reads what comes, each call is a task of its own (`call`), `keepalive` tells the
-//! living from the dead.
+//! HTTP/2 on one connection, with its limits. `driver` reads what comes and `keepalive` tells the living from the dead. A validation is
+//! answered where it is read (`hot`, and `conversation` on streams); every other call is a task of its own (`call`).
 //!
 //! It is spoken with `h2` and not through tonic's server: that leaves most of these limits out, and its parts cost more than
 //! a validation does.
 
 mod call;
+mod conversation;
 mod driver;
+mod face;
+mod hot;
 mod incoming;
 mod keepalive;
 mod leaving;
+mod message;
 mod outgoing;
+mod patience;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tonic::body::Body;
-use tower::Service;
 use tracing::debug;
 
 use self::driver::Driver;
+pub(super) use self::face::routed;
+use self::face::{Face, Services};
+pub use self::hot::{Hot, Validates};
 use super::connection::Connection;
 use super::drain::End;
 
@@ -38,33 +42,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one call's answer that are kept for a peer that has room for them and does not read; then the answer is not asked for more.
 const MAX_UNSENT: usize = 64 * 1024;
 
-/// What answers the calls: the routes within their layers.
-pub(super) trait Calls:
-    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
-    + Clone
-    + Send
-    + Unpin
-    + 'static
-{
-}
-
-impl<S> Calls for S where
-    S: Service<
-            Request<Body>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + Unpin
-        + 'static
-{
-}
-
 /// Serves one connection until it ends. At its `age`, and at the server's end, it takes no more calls and ends with those it has.
 pub(super) async fn serve<IO, Room>(
     io: Connection<IO, Room>,
-    calls: impl Calls,
+    face: Face<impl Services>,
     age: Option<Duration>,
     end: End,
 ) where
@@ -74,7 +55,7 @@ pub(super) async fn serve<IO, Room>(
     let (peer, heard) = (io.peer().clone(), io.heard().clone());
     let leaving = leaving::leaving(peer.address.port(), age, end);
     match limits().handshake(io).await {
-        Ok(http2) => Driver::new(http2, peer, heard, calls, leaving).await,
+        Ok(http2) => Driver::new(http2, peer, heard, face, leaving).await,
         Err(error) => debug!(peer = %peer.address, %error, "no HTTP/2 connection"),
     }
 }

@@ -1,13 +1,15 @@
 //! An answer's body on its way: as fast as its reader takes it, and no faster.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body as _, Frame};
+use tonic::Status;
 use tonic::body::Body;
 use tracing::debug;
 
@@ -90,4 +92,57 @@ fn poll_room(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Resul
         }
     }
     Poll::Ready(Ok(()))
+}
+
+/// The headers of every answer.
+pub(super) fn headers() -> HeaderMap {
+    let grpc = HeaderValue::from_static("application/grpc");
+    HeaderMap::from_iter([(http::header::CONTENT_TYPE, grpc)])
+}
+
+/// The trailers of one that went well.
+pub(super) fn trailers() -> HeaderMap {
+    trailers_of(&Status::ok(""))
+}
+
+pub(super) fn trailers_of(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("13"));
+    }
+    trailers
+}
+
+/// An answer that begins well.
+pub(super) fn answer(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers();
+    response
+}
+
+/// The body of one message, prefix included, that ends well.
+pub(super) fn whole(message: Bytes) -> Body {
+    Body::new(Whole {
+        message: Some(message),
+        trailers: Some(trailers()),
+    })
+}
+
+struct Whole {
+    message: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.message.take().map(Frame::data);
+        let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
+        Poll::Ready(frame.map(Ok))
+    }
 }

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
-use tracing::{debug, info};
+use tracing::{Level, debug, enabled, info};
 
 use super::call_id;
 use super::code_name;
@@ -61,12 +61,8 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let line = Line {
-            began: Instant::now(),
-            path: request.uri().path_and_query().cloned(),
-            peer: request.extensions().get().map(|peer: &Peer| peer.address),
-            id: call_id::of(&request),
-        };
+        let peer = request.extensions().get().map(|peer: &Peer| peer.address);
+        let line = Line::of(&request, peer, call_id::of(&request));
         Logged {
             inner: self.inner.call(request),
             line: Some(line),
@@ -104,8 +100,9 @@ impl<F> Drop for Logged<F> {
     }
 }
 
+/// What is told of a call once it has ended.
 #[derive(Debug)]
-struct Line {
+pub(in crate::server) struct Line {
     began: Instant,
     path: Option<PathAndQuery>,
     peer: Option<SocketAddr>,
@@ -113,7 +110,30 @@ struct Line {
 }
 
 impl Line {
-    fn write(&self, code: Code) {
+    /// The line of a call that is answered without these layers; none where nothing is told of one that goes well.
+    pub(in crate::server) fn wanted<B>(
+        request: &Request<B>,
+        peer: SocketAddr,
+        id: CallId,
+    ) -> Option<Self> {
+        let wanted = if QUIET.contains(&request.uri().path()) {
+            enabled!(Level::DEBUG)
+        } else {
+            enabled!(Level::INFO)
+        };
+        wanted.then(|| Self::of(request, Some(peer), id))
+    }
+
+    fn of<B>(request: &Request<B>, peer: Option<SocketAddr>, id: CallId) -> Self {
+        Self {
+            began: Instant::now(),
+            path: request.uri().path_and_query().cloned(),
+            peer,
+            id,
+        }
+    }
+
+    pub(in crate::server) fn write(&self, code: Code) {
         if code == Code::Ok && QUIET.contains(&self.path()) {
             debug!(
                 method = self.path(),
@@ -159,7 +179,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use tower::ServiceExt as _;
-    use tracing::Level;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::super::call_id::CallIdLayer;

@@ -18,6 +18,10 @@ const HEADER: &str = "grpc-timeout";
 /// The gRPC protocol's own limit.
 const MOST_DIGITS: usize = 8;
 
+/// When a call began, in the extensions of one that reaches the layers later than that.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct Began(pub(in crate::server) Instant);
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DeadlineLayer {
     longest: Duration,
@@ -60,7 +64,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let asked = timeout(request.headers()).unwrap_or(self.longest);
-        let deadline = Instant::now() + asked.min(self.longest);
+        let began = request.extensions().get().map(|Began(began)| *began);
+        let deadline = began.unwrap_or_else(Instant::now) + asked.min(self.longest);
         InTime {
             inner: self.inner.call(request),
             deadline,

@@ -13,6 +13,11 @@ use deadline::DeadlineLayer;
 use errors::ErrorsLayer;
 use overload::OverloadLayer;
 use panic::PanicLayer;
+use tower::Layer;
+
+pub(super) use access_log::Line;
+pub(super) use deadline::Began;
+pub(super) use panic::failed;
 
 use crate::api::{ERROR_DOMAIN, code_name};
 use crate::config::ServerSettings;
@@ -27,15 +32,37 @@ type All = (
 );
 
 /// All layers of one core, outermost first.
-pub(super) fn all(settings: &ServerSettings) -> All {
-    (
-        CallIdLayer,
-        AccessLogLayer,
-        ErrorsLayer,
-        PanicLayer,
-        OverloadLayer::new(settings.max_calls_per_core),
-        DeadlineLayer::new(settings.max_deadline),
-    )
+#[derive(Clone, Debug)]
+pub(super) struct Layers(All);
+
+impl Layers {
+    pub(super) fn new(settings: &ServerSettings) -> Self {
+        Self((
+            CallIdLayer,
+            AccessLogLayer,
+            ErrorsLayer,
+            PanicLayer,
+            OverloadLayer::new(settings.max_calls_per_core),
+            DeadlineLayer::new(settings.max_deadline),
+        ))
+    }
+
+    /// Whether one more call would be refused.
+    pub(super) fn are_full(&self) -> bool {
+        let (.., overload, _) = &self.0;
+        overload.is_full()
+    }
+}
+
+impl<S> Layer<S> for Layers
+where
+    All: Layer<S>,
+{
+    type Service = <All as Layer<S>>::Service;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.0.layer(inner)
+    }
 }
 
 #[cfg(test)]

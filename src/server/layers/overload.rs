@@ -38,6 +38,10 @@ impl OverloadLayer {
             },
         }
     }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.calls.in_hand.load(Ordering::Relaxed) >= self.calls.most
+    }
 }
 
 impl<S> Layer<S> for OverloadLayer {

@@ -74,13 +74,15 @@ where
             .and_then(|inner| catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll(cx))).ok());
         polled.unwrap_or_else(|| {
             this.inner = None;
-            error!(call_id = %this.id, "a handler panicked");
-            Poll::Ready(Ok(Status::internal(
-                "the server failed; its log tells of this call",
-            )
-            .into_http()))
+            Poll::Ready(Ok(failed(this.id).into_http()))
         })
     }
+}
+
+/// What the caller hears of a handler that panicked, and the log.
+pub(in crate::server) fn failed(id: CallId) -> Status {
+    error!(call_id = %id, "a handler panicked");
+    Status::internal("the server failed; its log tells of this call")
 }
 
 #[cfg(test)]

@@ -1,21 +1,30 @@
 //! Each limit of a connection at its edge, over a pipe: time is the test's, and nothing is waited for that is not there.
 
+mod hot;
 mod raw;
+mod time;
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use tonic::body::Body;
+use tower::Service;
+
+use super::hot::UNFINISHED;
 use super::*;
+use crate::config::ServerSettings;
 use crate::server::drain::Drain;
+use crate::server::layers::Layers;
 use raw::{END_STREAM, frame, hear, hear_of, hello, say};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +33,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const WIDE: usize = 1024 * 1024;
 
 /// A service that counts: `/wait` is answered once the test lets it, `/endless` has an answer without end, `/ignore` is a call whose
-/// request is never read, all else is answered at once.
+/// request is never read, as is every validation, all else is answered at once.
 #[derive(Clone)]
 struct Counting {
     open: Arc<AtomicUsize>,
@@ -61,7 +70,9 @@ impl Service<Request<Body>> for Counting {
                     this.go.acquire().await.unwrap().forget();
                     Body::empty()
                 }
-                "/ignore" => std::future::pending().await,
+                path if path == "/ignore" || path.starts_with("/keyward.v1.") => {
+                    std::future::pending().await
+                }
                 "/endless" => Body::new(Endless(this.made)),
                 _ => Body::empty(),
             };
@@ -93,11 +104,19 @@ impl http_body::Body for Endless {
 struct Served {
     service: Counting,
     connection: JoinHandle<()>,
-    _drain: Drain,
+    drain: Drain,
 }
 
 impl Served {
     fn new(pipe: usize, age: Option<Duration>) -> (DuplexStream, Self) {
+        Self::with(pipe, age, None)
+    }
+
+    fn with(
+        pipe: usize,
+        age: Option<Duration>,
+        hot: Option<Arc<dyn Validates>>,
+    ) -> (DuplexStream, Self) {
         let (client, server) = duplex(pipe);
         let service = Counting {
             open: Arc::default(),
@@ -107,11 +126,12 @@ impl Served {
         let (drain, end) = Drain::new();
         let address = std::net::SocketAddr::from(([10, 0, 0, 1], 4000));
         let io = Connection::new(server, address, SECOND, ());
-        let connection = tokio::spawn(serve(io, service.clone(), age, end));
+        let face = Face::new(service.clone(), Layers::new(&settings()), hot);
+        let connection = tokio::spawn(serve(io, face, age, end));
         let served = Self {
             service,
             connection,
-            _drain: drain,
+            drain,
         };
         (client, served)
     }
@@ -132,6 +152,20 @@ impl Served {
         let (client, connection) = h2::client::handshake(pipe).await.unwrap();
         let connection = tokio::spawn(connection);
         (client.ready().await.unwrap(), connection, served)
+    }
+}
+
+fn settings() -> ServerSettings {
+    ServerSettings {
+        cores: std::num::NonZeroUsize::MIN,
+        max_connections: 1,
+        max_connections_per_peer: 1,
+        max_calls_per_core: 16,
+        first_bytes: SECOND,
+        max_deadline: HOUR,
+        max_connection_age: None,
+        drain_wait: SECOND,
+        drain_deadline: SECOND,
     }
 }
 
@@ -333,54 +367,4 @@ async fn gets_and_tunnels_are_refused() {
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(answer.headers()["allow"], "POST");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_is_quiet_is_asked_and_given_up_where_it_stays_so() {
-    let (mut peer, served) = Served::new(WIDE, None);
-    let began = Instant::now();
-    say(
-        &mut peer,
-        &[hello(&[]), raw::call(1, END_STREAM, "/wait", None)],
-    )
-    .await;
-    let asked = hear_of(&mut peer, raw::PING).await.unwrap();
-    let answer = frame(raw::PING, 1, 0, &asked.payload);
-    say(&mut peer, &[answer]).await;
-    assert!(hear_of(&mut peer, raw::PING).await.is_some(), "asked again");
-    assert_eq!(served.open(), 1);
-    assert!(hear(&mut peer).await.is_none(), "closed");
-    served.connection.await.unwrap();
-    settle().await;
-    assert_eq!(
-        served.service.open.load(Ordering::Relaxed),
-        0,
-        "its calls end"
-    );
-    // Twice ten seconds of quiet, and five without an answer.
-    assert_eq!(began.elapsed().as_secs(), 25);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_answers_may_be_quiet_for_as_long_as_it_likes() {
-    let (mut client, _connection, served) = Served::client(None).await;
-    let (answer, _) = client.send_request(post("/wait"), true).unwrap();
-    sleep(HOUR).await;
-    served.service.go.add_permits(1);
-    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_of_its_age_takes_no_more_calls_and_ends_with_those_it_has() {
-    let (mut client, connection, served) = Served::client(Some(HOUR)).await;
-    let (answer, _) = client.send_request(post("/wait"), true).unwrap();
-    sleep(HOUR + SECOND).await;
-    assert_eq!(served.open(), 1);
-    let late = client.clone().ready().await;
-    assert!(late.is_err(), "a call after the GOAWAY");
-    served.service.go.add_permits(1);
-    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
-    drop(client);
-    connection.await.unwrap().unwrap();
-    served.connection.await.unwrap();
 }
