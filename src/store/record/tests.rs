@@ -10,9 +10,11 @@ use crate::domain::usage::{Consumer, Days, TokenUsage};
 
 mod any;
 mod samples;
+mod used;
 
 use any::*;
 use samples::*;
+use used::*;
 
 /// Where the payloads of stored format version 1 are kept. They are never written anew: every later version must read them.
 fn fixtures() -> PathBuf {
