@@ -79,13 +79,13 @@ where
         }
     }
 
-    fn begin(&mut self, mut request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         if request.method() != Method::POST {
             refuse_method(&mut respond);
             return;
         }
-        request.extensions_mut().insert(self.peer.clone());
-        if let Some((request, respond)) = self.inline.take(request, respond) {
+        if let Some((mut request, respond)) = self.inline.take(request, respond) {
+            request.extensions_mut().insert(self.peer.clone());
             self.face.serve(request, Bytes::new(), respond);
         }
     }

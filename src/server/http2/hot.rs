@@ -90,6 +90,8 @@ pub(super) struct Inline {
     peer: Peer,
     /// Read, and not answered yet.
     calls: Vec<Call>,
+    /// Room for those that still wait while the others are answered.
+    spare: Vec<Call>,
     /// Rings while some of them are unfinished.
     patience: Patience,
     /// What is the same in each answer.
@@ -112,6 +114,7 @@ impl Inline {
             hot: face.hot(peer),
             peer: peer.clone(),
             calls: Vec::new(),
+            spare: Vec::new(),
             patience: Patience::default(),
             headers: outgoing::headers(),
             trailers: outgoing::trailers(),
@@ -147,9 +150,11 @@ impl Inline {
         let mut out = BytesMut::with_capacity(READY.min(self.calls.len() * USUAL));
         let mut answered = false;
         let mut unfinished = 0;
-        for mut call in std::mem::take(&mut self.calls) {
+        let spare = std::mem::take(&mut self.spare);
+        let mut calls = std::mem::replace(&mut self.calls, spare);
+        for mut call in calls.drain(..) {
             if face.layers.are_full() {
-                hand_over(face, call);
+                self.hand_over(face, call);
             } else if call.route == Route::Stream {
                 self.open(face, call);
             } else {
@@ -162,10 +167,11 @@ impl Inline {
                         unfinished += 1;
                         self.calls.push(call);
                     }
-                    Came::Part | Came::Odd => hand_over(face, call),
+                    Came::Part | Came::Odd => self.hand_over(face, call),
                 }
             }
         }
+        self.spare = calls;
         if let (Some(hot), true) = (&mut self.hot, answered) {
             hot.settle();
         }
@@ -177,8 +183,9 @@ impl Inline {
     fn wait<S: Services>(&mut self, face: &Face<S>, cx: &mut Context<'_>) {
         while !self.calls.is_empty() && self.patience.poll(cx).is_ready() {
             let late = |call: &mut Call| call.began.is_some_and(|began| patience::is_over(began.0));
-            for call in self.calls.extract_if(.., late) {
-                hand_over(face, call);
+            let late: Vec<Call> = self.calls.extract_if(.., late).collect();
+            for call in late {
+                self.hand_over(face, call);
             }
         }
     }
@@ -189,7 +196,7 @@ impl Inline {
         } = call;
         let id = CallId::of(request.headers());
         let opened = self.guarded(face, id, |hot| hot.open(request.headers(), id));
-        let (head, body) = named(request, id).into_parts();
+        let (head, body) = self.named(request, id).into_parts();
         let answer = match opened.and_then(|opened| opened) {
             Ok(stream) => outgoing::answer(conversation::body(stream, body)),
             Err(status) => status.into_http(),
@@ -199,32 +206,25 @@ impl Inline {
     }
 
     fn ask<S: Services>(&mut self, face: &Face<S>, call: Call, out: &mut BytesMut) {
-        let Call {
-            route,
-            request,
-            respond,
-            taken,
-            ..
-        } = call;
-        let Some(message) = message::only(&taken) else {
-            face.serve(request, taken, respond);
+        let Some(message) = message::only(&call.taken) else {
+            self.hand_over(face, call);
             return;
         };
-        let id = CallId::of(request.headers());
-        let line = Line::wanted(&request, self.peer.address, id);
-        let head = request.headers();
+        let (route, head) = (call.route, call.request.headers());
+        let id = CallId::of(head);
+        let line = Line::wanted(&call.request, self.peer.address, id);
         let outcome = self.guarded(face, id, |hot| hot.call(route, head, id, message, out));
         match outcome.unwrap_or_else(Outcome::Refused) {
             Outcome::Answered => {
                 let told = line.is_some() || head.contains_key(call_id::HEADER);
-                self.send(respond, told.then_some(id), out.split().freeze());
+                self.send(call.respond, told.then_some(id), out.split().freeze());
                 if let Some(line) = line {
                     line.write(Code::Ok);
                 }
             }
             Outcome::Refused(status) => {
                 let answer = Box::pin(async move { Ok(status.into_http()) });
-                face.answer(named(request, id), answer, respond);
+                face.answer(self.named(call.request, id), answer, call.respond);
             }
             Outcome::Waits(waits) => {
                 let answer = Box::pin(async move {
@@ -233,9 +233,26 @@ impl Inline {
                         Err(status) => status.into_http(),
                     })
                 });
-                face.answer(named(request, id), answer, respond);
+                face.answer(self.named(call.request, id), answer, call.respond);
             }
         }
+    }
+
+    /// Gives a call to its service after all.
+    fn hand_over<S: Services>(&self, face: &Face<S>, call: Call) {
+        let mut request = call.request;
+        request.extensions_mut().insert(self.peer.clone());
+        if let Some(began) = call.began {
+            request.extensions_mut().insert(began);
+        }
+        face.serve(request, call.taken, call.respond);
+    }
+
+    /// What the layers look for in a request: its peer, and the id as the caller's own, so that each finds the same.
+    fn named<B>(&self, mut request: Request<B>, id: CallId) -> Request<B> {
+        request.extensions_mut().insert(self.peer.clone());
+        request.headers_mut().insert(call_id::HEADER, value(id));
+        request
     }
 
     /// What was asked of `hot`. After a panic nothing that it remembers is used again.
@@ -281,15 +298,6 @@ fn route(request: &Request<RecvStream>) -> Option<Route> {
     plain.then_some(route)
 }
 
-/// Gives a call to its service after all.
-fn hand_over<S: Services>(face: &Face<S>, call: Call) {
-    let mut request = call.request;
-    if let Some(began) = call.began {
-        request.extensions_mut().insert(began);
-    }
-    face.serve(request, call.taken, call.respond);
-}
-
 /// What has come of a call's body.
 enum Came {
     Whole,
@@ -331,12 +339,6 @@ fn joined(taken: Bytes, data: Bytes) -> Bytes {
     } else {
         [taken, data].concat().into()
     }
-}
-
-/// With the id as the caller's own, so that every layer finds the same.
-fn named<B>(mut request: Request<B>, id: CallId) -> Request<B> {
-    request.headers_mut().insert(call_id::HEADER, value(id));
-    request
 }
 
 fn value(id: CallId) -> HeaderValue {
