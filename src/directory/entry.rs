@@ -225,6 +225,7 @@ impl Entry {
             counts: figures.counts,
             last_used: figures.last_used,
             exercised: figures.exercised,
+            retired: false,
         }
     }
 

@@ -198,9 +198,10 @@ impl Shard {
         let (word, bit) = bit(place);
         *self.touched[word].get_mut() &= !bit;
         let day = self.day;
-        let Some(drawn) = self.entry_mut(place).map(|entry| entry.draw(day)) else {
+        let Some(mut drawn) = self.entry_mut(place).map(|entry| entry.draw(day)) else {
             return;
         };
+        drawn.retired = true;
         if !self.retired.iter_mut().any(|before| before.add(&drawn)) {
             self.retired.push(drawn);
         }

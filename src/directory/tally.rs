@@ -38,6 +38,8 @@ pub struct Drawn {
     pub counts: Counts,
     pub last_used: Option<Timestamp>,
     pub exercised: u64,
+    /// Its entry has been replaced or removed since: another count of the same token may follow.
+    pub retired: bool,
 }
 
 /// Counts, written by readers of the shard and taken by whoever has the shard to itself.

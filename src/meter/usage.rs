@@ -218,20 +218,28 @@ impl Usage {
         };
         let drawn = self.directory.draw(shard, *room, day);
         let mut side = lock(&self.side[shard]);
+        let mut together = Vec::new();
         for drawn in &drawn {
-            let counted = side.entry(drawn.id);
-            counted
-                .or_insert_with(|| Counted::nothing(drawn.into()))
-                .add(drawn);
+            let nothing = || Counted::nothing(drawn.into());
+            // Of nearly all tokens that is everything.
+            if !drawn.retired && !side.contains_key(&drawn.id) {
+                let mut counted = nothing();
+                counted.add(drawn);
+                *room = room.saturating_sub(counted.rows());
+                taken.push(counted);
+                continue;
+            }
+            side.entry(drawn.id).or_insert_with(nothing).add(drawn);
+            together.push(drawn.id);
         }
         let mut fits = |counted: &Counted| {
             let fits = *room > 0;
             *room = room.saturating_sub(counted.rows());
             fits
         };
-        for drawn in &drawn {
-            if side.get(&drawn.id).is_some_and(&mut fits) {
-                taken.extend(side.remove(&drawn.id));
+        for id in &together {
+            if side.get(id).is_some_and(&mut fits) {
+                taken.extend(side.remove(id));
             }
         }
         let rest = side.extract_if(|_, counted| fits(counted));
