@@ -223,6 +223,8 @@ impl Inline {
                 }
             }
             Outcome::Refused(status) => {
+                // What a panic left in it is nobody's answer.
+                out.clear();
                 let answer = Box::pin(async move { Ok(status.into_http()) });
                 face.answer(self.named(call.request, id), answer, call.respond);
             }

@@ -45,7 +45,10 @@ impl Hot for StandIn {
         let message = String::from_utf8(message.to_vec()).unwrap();
         self.0.calls.lock().unwrap().push(message.clone());
         match message.as_str() {
-            "panic" => panic!("as the test wants it"),
+            "panic" => {
+                out.put(&b"half an answer"[..]);
+                panic!("as the test wants it");
+            }
             "refuse" => Outcome::Refused(Status::permission_denied(id.to_string())),
             "never" => Outcome::Waits(Box::pin(std::future::pending())),
             "late" => Outcome::Waits(Box::pin(async {
@@ -247,6 +250,18 @@ async fn a_panic_fails_its_call_alone_and_nothing_is_remembered_of_it() {
     assert_eq!(client.ask(&[], "panic").await.code(), Code::Internal);
     assert_eq!(client.ask(&[], "x").await.code(), Code::Ok);
     assert_eq!(client.asked.made.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_panic_had_written_is_in_nobody_s_answer() {
+    let mut client = Client::new().await;
+    let (bad, good) = (framed(b"panic"), framed(b"x"));
+    let failed = client.begin(UNARY, &[], &[&bad]);
+    let answered = client.begin(UNARY, &[], &[&good]);
+    assert_eq!(failed.await.code(), Code::Internal);
+    assert_eq!(answered.await.1, good);
+    let settled = client.asked.settled.lock().unwrap();
+    assert_eq!(settled.last(), Some(&2), "both came in one read");
 }
 
 #[tokio::test(start_paused = true)]
